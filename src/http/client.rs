@@ -1,0 +1,163 @@
+//! One exchange: a request out, an answer back, under one deadline and one body limit.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, redirect};
+use url::Url;
+
+use crate::model::delivery::FailureClass;
+use crate::model::quantity::ByteSize;
+
+/// The HTTP client of the whole process. It keeps connections open and hands them out again; clones share them.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: reqwest::Client,
+}
+
+/// A request, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct HttpRequest {
+    pub method: Method,
+    /// `http` or `https`.
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What an exchange may take at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From resolving the name to the last byte of the answer that is read.
+    pub deadline: Duration,
+    pub body: BodyLimit,
+}
+
+/// What happens to an answer with a large body. Bytes count after decompression.
+#[derive(Debug, Clone, Copy)]
+pub enum BodyLimit {
+    /// More than this is an error.
+    Refuse(ByteSize),
+    /// More than this is not read.
+    Keep(usize),
+}
+
+/// An answer whose body was read.
+#[derive(Debug, Clone)]
+pub struct HttpResponse {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// The decompressed body.
+    pub body: Bytes,
+}
+
+/// Why an exchange gave no answer. Addresses are left out: whoever handles the error knows which one it was, and
+/// which parts of it are secret.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    #[error("no answer within {}", crate::model::quantity::format_duration(*.0))]
+    Deadline(Duration),
+    #[error("the answer is larger than {0}")]
+    BodyTooLarge(ByteSize),
+    #[error("the name cannot be resolved: {0}")]
+    Dns(String),
+    #[error("no connection: {0}")]
+    Connect(String),
+    #[error("no secure connection: {0}")]
+    Tls(String),
+    #[error("the connection broke: {0}")]
+    Transport(String),
+    #[error("the answer's body cannot be read: {0}")]
+    Body(String),
+}
+
+impl HttpError {
+    /// Returns in which part of the exchange the failure lay.
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Deadline(_) => FailureClass::Timeout,
+            Self::BodyTooLarge(_) | Self::Body(_) => FailureClass::Body,
+            Self::Dns(_) => FailureClass::Dns,
+            Self::Connect(_) => FailureClass::Connect,
+            Self::Tls(_) => FailureClass::Tls,
+            Self::Transport(_) => FailureClass::Transport,
+        }
+    }
+
+    fn of(error: &reqwest::Error) -> Self {
+        let mut texts = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            // Some causes repeat the one behind them; the innermost one alone says it best.
+            if texts.last().is_none_or(|last: &String| !last.ends_with(&text)) {
+                texts.push(text);
+            }
+            source = cause.source();
+        }
+        let innermost = texts.last().cloned().unwrap_or_else(|| error.to_string());
+        let chain = texts.join(": ");
+        if error.is_connect() {
+            let lower = chain.to_ascii_lowercase();
+            if lower.contains("dns error") || lower.contains("failed to lookup address") {
+                Self::Dns(innermost)
+            } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
+                Self::Tls(innermost)
+            } else {
+                Self::Connect(innermost)
+            }
+        } else if error.is_decode() || error.is_body() {
+            Self::Body(innermost)
+        } else {
+            Self::Transport(innermost)
+        }
+    }
+}
+
+impl HttpClient {
+    /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
+    pub fn new() -> Result<Self, HttpError> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("pollhook/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| HttpError::of(&error))?;
+        Ok(Self { client })
+    }
+
+    /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer.
+    pub async fn send(&self, request: HttpRequest, limits: Limits) -> Result<HttpResponse, HttpError> {
+        match tokio::time::timeout(limits.deadline, self.exchange(request, limits.body)).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::Deadline(limits.deadline)),
+        }
+    }
+
+    async fn exchange(&self, request: HttpRequest, limit: BodyLimit) -> Result<HttpResponse, HttpError> {
+        let sent =
+            self.client.request(request.method, request.url).headers(request.headers).body(request.body).send().await;
+        let mut response = sent.map_err(|error| HttpError::of(&error))?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
+            match limit {
+                BodyLimit::Refuse(most) if body.len() + chunk.len() > most.as_usize() => {
+                    return Err(HttpError::BodyTooLarge(most));
+                }
+                BodyLimit::Keep(most) if body.len() + chunk.len() > most => {
+                    body.extend_from_slice(&chunk[..most - body.len()]);
+                    break;
+                }
+                BodyLimit::Refuse(_) | BodyLimit::Keep(_) => body.extend_from_slice(&chunk),
+            }
+        }
+        Ok(HttpResponse { status, headers, body: body.freeze() })
+    }
+}

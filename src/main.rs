@@ -1,0 +1,3 @@
+//! The `pollhook` command: arguments in, exit code out.
+
+fn main() {}

@@ -1,0 +1,96 @@
+//! What happened to an item.
+
+use std::fmt;
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The three things that can happen to an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    Created,
+    Updated,
+    Removed,
+}
+
+impl ChangeKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Created, Self::Updated, Self::Removed];
+
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a complete poll of a source lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lists {
+    /// The latest items only: one that is missing has merely become old.
+    Recent,
+    /// All items there are: one that is missing is gone.
+    Everything,
+}
+
+/// What becomes of the items that the first poll finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstPoll {
+    /// They are taken as seen and not sent.
+    Baseline,
+    /// They are all sent as created.
+    Send,
+    /// The first this many of the listing are sent as created; the others are taken as seen.
+    Latest(usize),
+}
+
+/// Which changes of a connector become events, and how they are recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRules {
+    /// The kinds of change that become events.
+    pub events: Vec<ChangeKind>,
+    pub lists: Lists,
+    pub first_poll: FirstPoll,
+    /// In how many complete polls in a row an item must be missing to count as removed.
+    pub removed_after: NonZeroU8,
+    /// Whether items are kept, so that an update says what changed and a removal what was there.
+    pub previous: bool,
+    /// How long after an item was last seen in its source it is forgotten.
+    pub forget_after: Duration,
+}
+
+impl ChangeRules {
+    /// Tells whether a change of this kind becomes an event.
+    pub fn wants(&self, kind: ChangeKind) -> bool {
+        self.events.contains(&kind)
+    }
+
+    /// Tells whether an item that is missing is to be taken for removed.
+    pub fn detects_removal(&self) -> bool {
+        self.lists == Lists::Everything
+    }
+}
+
+impl Default for ChangeRules {
+    fn default() -> Self {
+        Self {
+            events: vec![ChangeKind::Created, ChangeKind::Updated],
+            lists: Lists::Recent,
+            first_poll: FirstPoll::Baseline,
+            removed_after: NonZeroU8::MIN,
+            previous: false,
+            forget_after: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The nouns of the house: pure values that cannot be wrong once they exist.
+//!
+//! Nothing here does I/O, reads a clock or imports another room.
+
+pub mod change;
+pub mod connector;
+pub mod delivery;
+pub mod event;
+pub mod expression;
+pub mod fingerprint;
+pub mod id;
+pub mod item;
+pub mod pattern;
+pub mod quantity;
+pub mod retry;
+pub mod schedule;
+pub mod secret;
+pub mod subscription;
+pub mod template;
+pub mod time;

@@ -1,0 +1,149 @@
+//! Values that must not be shown.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+
+/// A text that no log, error, answer or dump shows.
+#[derive(Clone)]
+pub struct Secret(SecretString);
+
+impl Secret {
+    /// Returns the secret with this text.
+    pub fn new(text: String) -> Self {
+        Self(SecretString::from(text))
+    }
+
+    /// Returns the text. Whoever asks for it answers for where it goes.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}
+
+/// What stands where a secret was.
+pub const HIDDEN: &str = "***";
+
+/// Takes a connector's or subscription's secrets out of texts that people will read.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    needles: Vec<Secret>,
+}
+
+/// Shorter secrets are not searched for: they would hide half of every text.
+const SHORTEST_NEEDLE: usize = 4;
+
+impl Redactor {
+    /// Returns a redactor for these secrets, which are found as they are and as they stand in an address.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut needles: Vec<Secret> = Vec::new();
+        for secret in secrets {
+            let text = secret.expose();
+            if text.len() < SHORTEST_NEEDLE {
+                continue;
+            }
+            let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let percent_encoded = encoded.replace('+', "%20");
+            for needle in [text.to_owned(), encoded, percent_encoded] {
+                if !needles.iter().any(|known| known.expose() == needle) {
+                    needles.push(Secret::new(needle));
+                }
+            }
+        }
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
+        Self { needles }
+    }
+
+    /// Returns the text with `***` for each secret in it.
+    pub fn redact(&self, text: &str) -> String {
+        self.needles.iter().fold(text.to_owned(), |text, needle| text.replace(needle.expose(), HIDDEN))
+    }
+}
+
+/// A secret that deliveries are signed with, in the notation of Standard Webhooks.
+pub enum SigningSecret {
+    /// `whsec_…`: HMAC-SHA256, signature `v1`. The key has 24 to 64 bytes.
+    Hmac(SecretBox<[u8]>),
+    /// `whsk_…`: ed25519, signature `v1a`. The seed of the key pair.
+    Ed25519(SecretBox<[u8; 32]>),
+}
+
+/// Why a text is no signing secret. The text itself is not repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SigningSecretError {
+    #[error("a signing secret begins with `whsec_` (HMAC-SHA256) or `whsk_` (ed25519)")]
+    Prefix,
+    #[error("what follows the prefix of a signing secret is base64")]
+    Base64,
+    #[error("an HMAC secret has 24 to 64 bytes before base64, this one {0}")]
+    HmacLength(usize),
+    #[error("an ed25519 secret has 32 bytes before base64 (or 64, with the public key behind it), this one {0}")]
+    Ed25519Length(usize),
+}
+
+impl SigningSecret {
+    /// Parses `whsec_…` or `whsk_…`.
+    pub fn parse(text: &str) -> Result<Self, SigningSecretError> {
+        let decode = |encoded: &str| STANDARD.decode(encoded.trim()).map_err(|_| SigningSecretError::Base64);
+        if let Some(encoded) = text.strip_prefix("whsec_") {
+            let key = decode(encoded)?;
+            match key.len() {
+                24..=64 => Ok(Self::Hmac(SecretBox::new(key.into_boxed_slice()))),
+                length => Err(SigningSecretError::HmacLength(length)),
+            }
+        } else if let Some(encoded) = text.strip_prefix("whsk_") {
+            let key = decode(encoded)?;
+            match (key.len(), key.first_chunk::<32>()) {
+                (32 | 64, Some(seed)) => Ok(Self::Ed25519(SecretBox::new(Box::new(*seed)))),
+                (length, _) => Err(SigningSecretError::Ed25519Length(length)),
+            }
+        } else {
+            Err(SigningSecretError::Prefix)
+        }
+    }
+
+    /// Returns a new random `whsec_…` of 32 bytes, as text.
+    pub fn generate() -> Secret {
+        let mut key = [0; 32];
+        aws_lc_rs::rand::fill(&mut key).expect("the operating system gives random bytes");
+        Secret::new(format!("whsec_{}", STANDARD.encode(key)))
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hmac(_) => "whsec_***",
+            Self::Ed25519(_) => "whsk_***",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signing_secrets_are_checked_and_never_shown() {
+        let secret = SigningSecret::parse(SigningSecret::generate().expose()).expect("a generated secret is valid");
+        assert_eq!(format!("{secret:?}"), "whsec_***");
+        let check = |text: &str| SigningSecret::parse(text).expect_err(text);
+        assert_eq!(check("hunter2"), SigningSecretError::Prefix);
+        assert_eq!(check("whsec_???"), SigningSecretError::Base64);
+        assert_eq!(check("whsec_c2hvcnQ="), SigningSecretError::HmacLength(5));
+        assert_eq!(check("whsk_c2hvcnQ="), SigningSecretError::Ed25519Length(5));
+    }
+
+    #[test]
+    fn redaction_finds_secrets_as_written_and_as_encoded_in_an_address() {
+        let redactor = Redactor::new([Secret::new("a b+c/d".to_owned()), Secret::new("x".to_owned())]);
+        assert_eq!(redactor.redact("k=a b+c/d&k=a+b%2Bc%2Fd&k=a%20b%2Bc%2Fd x"), "k=***&k=***&k=*** x");
+    }
+}

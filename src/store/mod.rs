@@ -1,0 +1,392 @@
+//! What must survive: seen items, cursors, validators, events, deliveries.
+//!
+//! The poll side hands over to the push side here and nowhere else, in one atomic and durable commit a poll. Nothing
+//! in these traits assumes that there is one process: polls and deliveries are taken under leases with fencing
+//! tokens, and a stale holder's commit is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::model::delivery::{Attempt, DeathReason, Delivery};
+use crate::model::event::{Event, RoutedEvent};
+use crate::model::fingerprint::{BodyHash, KeyHash};
+use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
+use crate::model::item::{KeptItem, PageMemory, SeenItem};
+use crate::model::time::Timestamp;
+
+/// Everything that a store does.
+pub trait Store: PollStore + DeliveryStore + HistoryStore {}
+
+impl<S: PollStore + DeliveryStore + HistoryStore> Store for S {}
+
+/// A store that many tasks share.
+pub type SharedStore = Arc<dyn Store>;
+
+/// Why the store did not do what was asked. Nothing of the request was done, unless a method says otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Someone else holds the lease by now, or it ended.
+    #[error("the lease on {what} is no longer held")]
+    StaleLease { what: String },
+    /// There is nothing with this id.
+    #[error("there is no {what}")]
+    NotFound { what: String },
+    /// What is on disk is not what was written.
+    #[error("{what} is damaged: {detail}")]
+    Corrupt { what: String, detail: String },
+    /// The disk is full, read-only or broken. The store takes no more writes until it is opened anew.
+    #[error("cannot {action} the store at {place}")]
+    Io {
+        action: &'static str,
+        place: String,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store was opened by somebody else, is behind what it had acknowledged, or cannot be opened for another
+    /// reason; the text says which, and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What the poll side needs of a store.
+#[async_trait]
+pub trait PollStore: Send + Sync + 'static {
+    /// Takes a connector's poll under a lease, with its state; `None` if someone else holds it.
+    async fn lease_poll(
+        &self,
+        connector: &ConnectorName,
+        now: Timestamp,
+        lease_for: Duration,
+    ) -> Result<Option<PollLease>, StoreError>;
+
+    /// Gives a lease back without a commit. A lease that is no longer held is ignored.
+    async fn release_poll(&self, lease: PollLease) -> Result<(), StoreError>;
+
+    /// Returns a connector's state without a lease; `None` if it was never polled.
+    async fn connector_state(&self, connector: &ConnectorName) -> Result<Option<ConnectorState>, StoreError>;
+
+    /// Returns what is remembered of a connector's items, by ascending key hash.
+    async fn seen_items(
+        &self,
+        connector: &ConnectorName,
+        selection: SeenSelection,
+    ) -> Result<Vec<SeenItem>, StoreError>;
+
+    /// Returns the items that were kept under these hashes, each in its place.
+    async fn kept_items(
+        &self,
+        connector: &ConnectorName,
+        keys: Vec<KeyHash>,
+    ) -> Result<Vec<Option<KeptItem>>, StoreError>;
+
+    /// Makes a poll's outcome durable and gives the lease back. When this returns, everything is on disk.
+    ///
+    /// Large commits are made in several steps. Each step holds items together with their events and deliveries, and
+    /// the last one holds the state: after a crash between steps, the next poll with the same state makes up the rest
+    /// and repeats nothing.
+    async fn commit_poll(&self, lease: PollLease, commit: PollCommit) -> Result<(), StoreError>;
+}
+
+/// Which seen items are asked for.
+#[derive(Debug, Clone)]
+pub enum SeenSelection {
+    /// Those with these hashes; ascending, without repeats.
+    Keys(Vec<KeyHash>),
+    /// All of the connector's.
+    All,
+}
+
+/// The right to poll a connector, and its state when the right was taken.
+#[derive(Debug)]
+pub struct PollLease {
+    pub connector: ConnectorName,
+    pub token: LeaseToken,
+    /// When the right ends.
+    pub until: Timestamp,
+    /// `None` if the connector was never polled.
+    pub state: Option<ConnectorState>,
+}
+
+/// What outlives a poll, beside the seen items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorState {
+    /// When the last poll began.
+    pub polled_at: Timestamp,
+    /// When a poll last read its source without failing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded_at: Option<Timestamp>,
+    /// When a poll last compared items, instead of finding all pages unchanged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared_at: Option<Timestamp>,
+    /// Whether the first poll is done: until then, what is found is treated as its find.
+    pub baselined: bool,
+    /// The watermark that an incremental API is asked from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// The pages of the last complete poll, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<PageMemory>,
+    /// The rules that `pages`, the keys and the fingerprints came from.
+    pub digest: RulesMemory,
+    /// How many items the last poll that compared items had.
+    #[serde(default)]
+    pub items: u64,
+    /// How many polls in a row have failed.
+    #[serde(default)]
+    pub failures: u32,
+    /// When the present run of failures began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// What was wrong with the last poll, secrets taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// The source asked not to be polled before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+/// The digests of the rules that remembered things came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesMemory {
+    pub pages: BodyHash,
+    pub keys: BodyHash,
+    pub fingerprints: BodyHash,
+}
+
+/// All that a poll changes.
+#[derive(Debug)]
+pub struct PollCommit {
+    /// When the poll was made.
+    pub at: Timestamp,
+    /// Each item whose memory changes, with its event, if it has one. At most one for a key.
+    pub updates: Vec<SeenUpdate>,
+    /// The service's own events, committed with the state.
+    pub news: Vec<RoutedEvent>,
+    /// The state after the poll.
+    pub state: ConnectorState,
+    /// Items last seen before this may be forgotten, a few at a time.
+    pub forget_before: Option<Timestamp>,
+}
+
+/// What a poll remembers of an item from now on, and what it says about it.
+#[derive(Debug)]
+pub struct SeenUpdate {
+    pub seen: SeenItem,
+    /// The item's record, if the connector keeps items.
+    pub kept: Option<KeptItem>,
+    pub event: Option<RoutedEvent>,
+}
+
+/// What the push side needs of a store.
+#[async_trait]
+pub trait DeliveryStore: Send + Sync + 'static {
+    /// Takes up to `most` due deliveries of a subscription under leases: first tries ahead of retries, the oldest
+    /// first, but a quarter of them retries if enough of those are due. What is returned is durable.
+    async fn claim_deliveries(
+        &self,
+        subscription: &SubscriptionName,
+        now: Timestamp,
+        most: usize,
+        lease_for: Duration,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+
+    /// Records what came of a claimed delivery and gives its lease back. When this returns, it is on disk.
+    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Gives claimed deliveries back that were not attempted. Leases that are no longer held are ignored.
+    async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError>;
+
+    /// Returns when the next delivery that nobody holds falls due, which may be in the past; `None` if none waits.
+    async fn next_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Returns what outlives a restart of a subscription's lane.
+    async fn lane_state(&self, subscription: &SubscriptionName) -> Result<LaneState, StoreError>;
+
+    /// Replaces a lane's state, together with events that tell of it.
+    async fn set_lane_state(
+        &self,
+        subscription: &SubscriptionName,
+        state: LaneState,
+        news: Vec<RoutedEvent>,
+    ) -> Result<(), StoreError>;
+
+    /// Returns what is notified when the subscription may have got work. It carries no data and may be notified in
+    /// vain: what is due is always asked for.
+    fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify>;
+}
+
+/// The right to attempt a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryLease {
+    pub id: DeliveryId,
+    pub token: LeaseToken,
+    /// When the right ends.
+    pub until: Timestamp,
+}
+
+/// A delivery to be attempted now.
+#[derive(Debug, Clone)]
+pub struct ClaimedDelivery {
+    pub lease: DeliveryLease,
+    pub event: Arc<Event>,
+    /// How many attempts were made before, replays included.
+    pub attempts: u32,
+    /// How many attempts have failed since the delivery was created or last replayed: its place on the retry schedule.
+    pub failures: u32,
+}
+
+/// What came of a claimed delivery.
+#[derive(Debug)]
+pub struct Settlement {
+    pub lease: DeliveryLease,
+    pub attempt: Attempt,
+    pub verdict: Verdict,
+    /// The service's own events that tell of it.
+    pub news: Vec<RoutedEvent>,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receiver acknowledged it.
+    Delivered,
+    /// It is attempted again at or after this time.
+    Retry(Timestamp),
+    /// It becomes a dead letter.
+    Dead(DeathReason),
+}
+
+/// What outlives a restart of a subscription's lane.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneState {
+    /// Set while nothing is sent, until someone enables the subscription again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+    /// The receiver asked for nothing to be sent before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+}
+
+/// Since when and why a subscription is disabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    pub at: Timestamp,
+    /// In words, secrets taken out.
+    pub reason: String,
+    /// The URL that was disabled: configuring another one enables the subscription.
+    pub url: String,
+}
+
+/// What people look at and clean up.
+#[async_trait]
+pub trait HistoryStore: Send + Sync + 'static {
+    /// Returns events, newest first.
+    async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError>;
+
+    /// Returns an event and the subscriptions that it goes to.
+    async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError>;
+
+    /// Returns deliveries, those of the newest events first.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Returns a delivery and its attempts, the oldest first.
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError>;
+
+    /// Queues a delivery again, whatever became of it, with its retry schedule from the beginning. A delivery that
+    /// waits already becomes due at once.
+    async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Queues the dead letters of a subscription again, the oldest first and at most `most`; returns how many.
+    async fn replay_dead(
+        &self,
+        subscription: &SubscriptionName,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError>;
+
+    /// Counts a subscription's deliveries that wait and that are dead, each up to `most`.
+    async fn lane_counts(&self, subscription: &SubscriptionName, most: usize) -> Result<LaneCounts, StoreError>;
+
+    /// Removes events whose deliveries were all settled before the retention's bounds, looking at no more than
+    /// `most` of them. Goes on where the last call stopped.
+    async fn prune(&self, now: Timestamp, retention: Retention, most: usize) -> Result<Pruned, StoreError>;
+
+    /// Proves that the store can be written to: commits a marker and returns when it is durable.
+    async fn check_writable(&self) -> Result<(), StoreError>;
+
+    /// Writes what is still to be written and closes the store; later calls fail with [`StoreError::Closed`].
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Which events are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct EventQuery {
+    pub connector: Option<ConnectorName>,
+    /// Only events with smaller ids: where the last page ended.
+    pub before: Option<EventId>,
+    /// The most to return.
+    pub limit: usize,
+}
+
+/// Which deliveries are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryQuery {
+    pub subscription: Option<SubscriptionName>,
+    pub state: Option<DeliveryStateName>,
+    /// Only deliveries with smaller ids: where the last page ended.
+    pub before: Option<DeliveryId>,
+    /// The most to return.
+    pub limit: usize,
+}
+
+/// A delivery's state without its details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStateName {
+    Pending,
+    Delivered,
+    Dead,
+}
+
+/// How many deliveries a subscription has, counted up to a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LaneCounts {
+    /// Waiting for their first attempt, those under way included.
+    pub waiting: usize,
+    /// Waiting for another attempt.
+    pub retrying: usize,
+    pub dead: usize,
+}
+
+/// How long settled deliveries are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Delivered ones, their attempts, and events that went to nobody.
+    pub delivered: Duration,
+    /// Dead letters.
+    pub dead: Duration,
+}
+
+impl Default for Retention {
+    /// 7 days for what was delivered, 30 for dead letters.
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self { delivered: Duration::from_secs(7 * DAY), dead: Duration::from_secs(30 * DAY) }
+    }
+}
+
+/// What a step of pruning did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    pub events: usize,
+    pub deliveries: usize,
+    /// Whether all events that could be too old were looked at, so that the next call begins anew.
+    pub finished: bool,
+}
