@@ -1,1 +1,3 @@
-//!
+//! An API → changes: fetch pages, decode them, extract items, detect changes, commit.
+
+pub mod detect;
