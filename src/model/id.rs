@@ -167,6 +167,12 @@ impl EventId {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// Returns the time that the id was made for.
+    pub fn time(&self) -> Timestamp {
+        let millis = self.0.as_u128() >> 80;
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     /// Returns the smallest id of the given time: where a range of ids by time begins.
     pub fn first_of(at: Timestamp) -> Self {
         let millis = u128::from(at.as_millis().max(0).unsigned_abs());
@@ -282,6 +288,7 @@ mod tests {
         assert!(ids[999] < EventId::first_of(Timestamp::from_millis(at.as_millis() + 1000)));
         assert_eq!(ids[7].to_string().parse(), Ok(ids[7]));
         assert_eq!(EventId::from_bytes(*ids[7].as_bytes()), ids[7]);
+        assert_eq!(ids[7].time(), at);
     }
 
     #[test]

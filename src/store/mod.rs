@@ -4,6 +4,10 @@
 //! in these traits assumes that there is one process: polls and deliveries are taken under leases with fencing
 //! tokens, and a stale holder's commit is refused.
 
+pub mod memory;
+
+mod wake;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::model::delivery::{Attempt, DeathReason, Delivery};
+use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
@@ -179,7 +183,7 @@ pub struct PollCommit {
 #[derive(Debug)]
 pub struct SeenUpdate {
     pub seen: SeenItem,
-    /// The item's record, if the connector keeps items.
+    /// The item's record, if the connector keeps items; `None` leaves what is kept.
     pub kept: Option<KeptItem>,
     pub event: Option<RoutedEvent>,
 }
@@ -203,7 +207,8 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// Gives claimed deliveries back that were not attempted. Leases that are no longer held are ignored.
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
-    /// Returns when the next delivery that nobody holds falls due, which may be in the past; `None` if none waits.
+    /// Returns when the next delivery falls due, which may be in the past; `None` if none waits. One that is held
+    /// falls due when its lease ends.
     async fn next_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError>;
 
     /// Returns what outlives a restart of a subscription's lane.
@@ -355,6 +360,17 @@ pub enum DeliveryStateName {
     Dead,
 }
 
+impl DeliveryStateName {
+    /// Returns the name of a state.
+    pub fn of(state: &DeliveryState) -> Self {
+        match state {
+            DeliveryState::Pending { .. } => Self::Pending,
+            DeliveryState::Delivered { .. } => Self::Delivered,
+            DeliveryState::Dead { .. } => Self::Dead,
+        }
+    }
+}
+
 /// How many deliveries a subscription has, counted up to a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LaneCounts {
@@ -389,4 +405,11 @@ pub struct Pruned {
     pub deliveries: usize,
     /// Whether all events that could be too old were looked at, so that the next call begins anew.
     pub finished: bool,
+}
+
+/// Returns how many of the next `most` claims are kept for retries when this many deliveries were claimed before:
+/// every fourth, so that also a lane that claims one at a time comes to its retries.
+fn retries_among(claimed: u64, most: usize) -> usize {
+    const EVERY: u64 = 4;
+    usize::try_from((claimed % EVERY + most as u64) / EVERY).unwrap_or(most)
 }
