@@ -1,6 +1,7 @@
 //! Values that must not be shown.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -68,11 +69,12 @@ impl Redactor {
 }
 
 /// A secret that deliveries are signed with, in the notation of Standard Webhooks.
+#[derive(Clone)]
 pub enum SigningSecret {
     /// `whsec_…`: HMAC-SHA256, signature `v1`. The key has 24 to 64 bytes.
-    Hmac(SecretBox<[u8]>),
+    Hmac(Arc<SecretBox<[u8]>>),
     /// `whsk_…`: ed25519, signature `v1a`. The seed of the key pair.
-    Ed25519(SecretBox<[u8; 32]>),
+    Ed25519(Arc<SecretBox<[u8; 32]>>),
 }
 
 /// Why a text is no signing secret. The text itself is not repeated.
@@ -95,13 +97,13 @@ impl SigningSecret {
         if let Some(encoded) = text.strip_prefix("whsec_") {
             let key = decode(encoded)?;
             match key.len() {
-                24..=64 => Ok(Self::Hmac(SecretBox::new(key.into_boxed_slice()))),
+                24..=64 => Ok(Self::Hmac(Arc::new(SecretBox::new(key.into_boxed_slice())))),
                 length => Err(SigningSecretError::HmacLength(length)),
             }
         } else if let Some(encoded) = text.strip_prefix("whsk_") {
             let key = decode(encoded)?;
             match (key.len(), key.first_chunk::<32>()) {
-                (32 | 64, Some(seed)) => Ok(Self::Ed25519(SecretBox::new(Box::new(*seed)))),
+                (32 | 64, Some(seed)) => Ok(Self::Ed25519(Arc::new(SecretBox::new(Box::new(*seed))))),
                 (length, _) => Err(SigningSecretError::Ed25519Length(length)),
             }
         } else {
