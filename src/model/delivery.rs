@@ -40,6 +40,17 @@ pub enum DeathReason {
     Unsendable,
 }
 
+impl DeathReason {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exhausted => "exhausted",
+            Self::Gone => "gone",
+            Self::Unsendable => "unsendable",
+        }
+    }
+}
+
 /// One POST of a delivery and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
