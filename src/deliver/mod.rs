@@ -1,1 +1,19 @@
+//! Events → acknowledged POSTs.
 //!
+//! A [`Lane`] takes one subscription's due deliveries from the store, renders, signs and sends each, and settles what
+//! came of it. Lanes share nothing but the HTTP client, the store and the rendered bodies, so that none delays another.
+
+#[cfg(test)]
+mod fixture;
+mod lane;
+mod matching;
+mod news;
+mod render;
+mod send;
+mod sign;
+mod verdict;
+
+pub use lane::{DeliverContext, Lane, enable};
+pub use matching::SubscriptionSet;
+pub use render::{Rendered, Renderer};
+pub use sign::{Signer, VerifyError, VerifyingKey, verify};

@@ -1,13 +1,216 @@
 //! What is observed of deliveries.
 
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use tracing::{debug, error, info, warn};
+
+use crate::model::delivery::Attempt;
+use crate::model::event::Event;
+use crate::model::expression::ExpressionError;
+use crate::model::id::{DeliveryId, EventId, SubscriptionName};
+use crate::model::quantity::format_duration;
+use crate::model::time::Timestamp;
+use crate::store::{StoreError, Verdict};
 
 /// What is observed of deliveries.
 #[derive(Debug)]
-pub struct DeliverTelemetry {}
+pub struct DeliverTelemetry {
+    attempts: Family<AttemptLabels, Counter>,
+    attempt_duration: Family<SubscriptionLabel, Histogram>,
+    delay: Family<SubscriptionLabel, Histogram>,
+    disabled: Family<SubscriptionLabel, Gauge>,
+    pauses: Family<SubscriptionLabel, Counter>,
+    filter_failures: Family<SubscriptionLabel, Counter>,
+    store_failures: Family<SubscriptionLabel, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SubscriptionLabel {
+    subscription: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    subscription: String,
+    outcome: &'static str,
+}
+
+impl SubscriptionLabel {
+    fn of(name: &SubscriptionName) -> Self {
+        Self { subscription: name.as_str().to_owned() }
+    }
+}
 
 impl DeliverTelemetry {
-    pub(super) fn register(_registry: &mut Registry) -> Self {
-        Self {}
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let durations = || Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let delays = || Histogram::new(exponential_buckets(0.001, 4.0, 14));
+        let this = Self {
+            attempts: Family::default(),
+            attempt_duration: Family::new_with_constructor(durations),
+            delay: Family::new_with_constructor(delays),
+            disabled: Family::default(),
+            pauses: Family::default(),
+            filter_failures: Family::default(),
+            store_failures: Family::default(),
+        };
+        registry.register("delivery_attempts", "Attempts that were made, by what came of them", this.attempts.clone());
+        registry.register_with_unit(
+            "delivery_attempt_duration",
+            "How long an attempt took, from connecting to the end of the answer",
+            Unit::Seconds,
+            this.attempt_duration.clone(),
+        );
+        registry.register_with_unit(
+            "delivery_delay",
+            "From the detection of a change to its acknowledgement by the receiver",
+            Unit::Seconds,
+            this.delay.clone(),
+        );
+        registry.register(
+            "subscription_disabled",
+            "1 while nothing is sent until the subscription is enabled again",
+            this.disabled.clone(),
+        );
+        registry.register("lane_pauses", "How often a receiver asked to be left alone", this.pauses.clone());
+        registry.register("filter_failures", "Events that a filter failed on", this.filter_failures.clone());
+        registry.register(
+            "lane_store_failures",
+            "How often the store failed a lane, which then waits",
+            this.store_failures.clone(),
+        );
+        this
+    }
+
+    /// Returns what one lane observes of itself.
+    pub fn lane(&self, subscription: &SubscriptionName) -> LaneTelemetry {
+        let label = SubscriptionLabel::of(subscription);
+        let attempts = |outcome| {
+            self.attempts.get_or_create_owned(&AttemptLabels { subscription: label.subscription.clone(), outcome })
+        };
+        LaneTelemetry {
+            subscription: subscription.clone(),
+            delivered: attempts("delivered"),
+            retried: attempts("retry"),
+            dead: attempts("dead"),
+            attempt_duration: self.attempt_duration.get_or_create_owned(&label),
+            delay: self.delay.get_or_create_owned(&label),
+            disabled: self.disabled.get_or_create_owned(&label),
+            pauses: self.pauses.get_or_create_owned(&label),
+            store_failures: self.store_failures.get_or_create_owned(&label),
+        }
+    }
+
+    /// A subscription's filter failed on an event, which therefore does not match; `first` if it had not before.
+    pub fn filter_failed(&self, name: &SubscriptionName, event: EventId, error: &ExpressionError, first: bool) {
+        self.filter_failures.get_or_create(&SubscriptionLabel::of(name)).inc();
+        if first {
+            warn!(subscription = %name, %event, %error,
+                "the filter of subscription {name} failed on {event}, which is not sent to it; further failures of \
+                 this filter are only counted");
+        }
+    }
+}
+
+/// What one lane observes of itself.
+#[derive(Debug)]
+pub struct LaneTelemetry {
+    subscription: SubscriptionName,
+    delivered: Counter,
+    retried: Counter,
+    dead: Counter,
+    attempt_duration: Histogram,
+    delay: Histogram,
+    disabled: Gauge,
+    pauses: Counter,
+    store_failures: Counter,
+}
+
+impl LaneTelemetry {
+    /// An attempt was made, and its verdict is durable.
+    pub fn attempt_finished(&self, event: &Event, attempt: &Attempt, verdict: Verdict, now: Timestamp) {
+        self.attempt_duration.observe(attempt.duration.as_secs_f64());
+        let (outcome, counter) = match verdict {
+            Verdict::Delivered => ("delivered", &self.delivered),
+            Verdict::Retry(_) => ("retry", &self.retried),
+            Verdict::Dead(_) => ("dead", &self.dead),
+        };
+        counter.inc();
+        if verdict == Verdict::Delivered {
+            self.delay.observe(now.since(event.time).as_secs_f64());
+        }
+        // Most deliveries succeed at once: their line is not even put together unless someone reads it.
+        let quiet =
+            matches!(verdict, Verdict::Delivered) || (matches!(verdict, Verdict::Retry(_)) && attempt.number > 1);
+        if quiet && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let (subscription, number) = (&self.subscription, attempt.number);
+        let delivery = DeliveryId { event: event.id, subscription: subscription.clone() };
+        let took = format_duration(attempt.duration);
+        let answer = match (&attempt.failure, attempt.status) {
+            (Some(failure), _) => failure.message.clone(),
+            (None, Some(status)) => format!("status {status}"),
+            (None, None) => "no answer".to_owned(),
+        };
+        let next = match verdict {
+            Verdict::Delivered => "it is delivered".to_owned(),
+            Verdict::Retry(at) => format!("it is tried again at {at}"),
+            Verdict::Dead(reason) => format!("it is a dead letter ({})", reason.as_str()),
+        };
+        macro_rules! tell {
+            ($level:ident) => {
+                $level!(event = %event.id, %delivery, connector = %event.connector, %subscription, attempt = number,
+                    status = attempt.status, outcome, elapsed_ms = attempt.duration.as_millis() as u64,
+                    "attempt {number} of {delivery} took {took}: {answer}; {next}")
+            };
+        }
+        if quiet {
+            tell!(debug);
+        } else {
+            tell!(info);
+        }
+    }
+
+    /// A receiver asked for nothing to be sent for a while.
+    pub fn paused(&self, until: Timestamp) {
+        self.pauses.inc();
+        let subscription = &self.subscription;
+        info!(%subscription, %until, "subscription {subscription} is paused until {until}, as its receiver asked");
+    }
+
+    /// The subscription was disabled.
+    pub fn disabled(&self, reason: &str) {
+        let subscription = &self.subscription;
+        warn!(%subscription, reason, "subscription {subscription} is disabled: {reason}; enable it, or give it another URL");
+    }
+
+    /// Whether the subscription is disabled now.
+    pub fn is_disabled(&self, disabled: bool) {
+        self.disabled.set(i64::from(disabled));
+    }
+
+    /// Someone else settled a delivery that this lane had taken, because its lease had ended.
+    pub fn lease_lost(&self, delivery: &DeliveryId) {
+        let subscription = &self.subscription;
+        debug!(%delivery, %subscription, "{delivery} was taken by another holder while it was attempted");
+    }
+
+    /// The store did not do what the lane asked; the lane waits before it asks again.
+    pub fn store_failed(&self, action: &str, error: &StoreError, retry_at: Timestamp) {
+        self.store_failures.inc();
+        let subscription = &self.subscription;
+        error!(%subscription, action, error = error as &dyn std::error::Error,
+            "the lane of subscription {subscription} could not {action}; it goes on at {retry_at}");
+    }
+
+    /// An attempt ended in a bug of ours. Its delivery is attempted again when its lease ends.
+    pub fn attempt_panicked(&self, error: &tokio::task::JoinError) {
+        let subscription = &self.subscription;
+        error!(%subscription, %error, "an attempt of subscription {subscription} ended in a bug; it is made again");
     }
 }

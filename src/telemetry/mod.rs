@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
-pub use deliver::DeliverTelemetry;
+pub use deliver::{DeliverTelemetry, LaneTelemetry};
 pub use poll::PollTelemetry;
 pub use store::StoreTelemetry;
 

@@ -1,0 +1,263 @@
+//! One subscription's lane: takes its due deliveries, attempts them, settles them.
+
+mod gate;
+mod worker;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::gate::Opening;
+use self::worker::Worker;
+use super::render::Renderer;
+use crate::clock::SharedClock;
+use crate::http::HttpClient;
+use crate::model::event::Route;
+use crate::model::id::SubscriptionName;
+use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
+use crate::store::{ClaimedDelivery, LaneState, SharedStore, Store, StoreError};
+use crate::telemetry::SharedTelemetry;
+
+/// What all lanes share.
+#[derive(Clone)]
+pub struct DeliverContext {
+    pub http: HttpClient,
+    pub store: SharedStore,
+    pub clock: SharedClock,
+    /// Where the lanes' own news go.
+    pub route: Arc<dyn Route>,
+    pub renderer: Arc<Renderer>,
+    pub telemetry: SharedTelemetry,
+}
+
+/// One subscription's own queue.
+///
+/// Dropping the future of [`Lane::run`] at any point loses nothing: what it held falls due when its lease ends.
+pub struct Lane {
+    worker: Arc<Worker>,
+    /// Claimed, but not yet under way; at most `batch`.
+    buffer: VecDeque<ClaimedDelivery>,
+    batch: usize,
+    /// One permit for each attempt that may be under way.
+    slots: Arc<Semaphore>,
+    /// Attempts under way, and those that are over but not settled. Each says when its delivery falls due again.
+    attempts: JoinSet<Option<Timestamp>>,
+    most_attempts: usize,
+    /// Whether the store may have something to claim.
+    look: bool,
+    /// When to look again without having been woken.
+    look_at: Timestamp,
+    /// How many looks in a row found nothing.
+    empty_looks: u32,
+}
+
+/// What a look into the store found.
+#[derive(Debug, Default)]
+struct Look {
+    /// How many deliveries were asked for.
+    asked: usize,
+    claimed: Vec<ClaimedDelivery>,
+    next_due: Option<Timestamp>,
+}
+
+type PendingLook = Pin<Box<dyn Future<Output = Result<Look, StoreError>> + Send>>;
+
+/// How much is claimed at a time: a multiple of the concurrency, within bounds.
+const BATCH_FACTOR: usize = 2;
+const SMALLEST_BATCH: usize = 32;
+const LARGEST_BATCH: usize = 256;
+
+/// How many attempts may be over and waiting to be settled, as a multiple of the concurrency and at least.
+const SETTLING_FACTOR: usize = 4;
+const FEWEST_SETTLING: usize = 128;
+
+/// How often the store is looked into without a wake-up: wake-ups are only hints.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How long to wait when the store says that something is due but does not hand it out.
+const REST_AFTER_EMPTY_LOOK: Duration = Duration::from_secs(1);
+
+impl Lane {
+    /// Returns a subscription's lane. Nothing happens until it is run.
+    pub fn new(subscription: Arc<Subscription>, context: DeliverContext) -> Self {
+        let concurrency = subscription.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        let look_at = context.clock.now();
+        Self {
+            worker: Arc::new(Worker::new(subscription, context)),
+            buffer: VecDeque::new(),
+            batch: concurrency.saturating_mul(BATCH_FACTOR).clamp(SMALLEST_BATCH, LARGEST_BATCH),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            attempts: JoinSet::new(),
+            most_attempts: concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING),
+            look: true,
+            look_at,
+            empty_looks: 0,
+        }
+    }
+
+    /// Sends what falls due until `shutdown` is cancelled; then lets the attempts under way finish and settle, gives
+    /// back what it holds, and returns.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let worker = Arc::clone(&self.worker);
+        let wake = worker.store().wake(worker.name());
+        let mut woken = pin!(wake.notified());
+        let mut stopped = pin!(shutdown.cancelled());
+        let mut pending_look: Option<PendingLook> = None;
+        let mut alarm = Alarm::default();
+        loop {
+            self.worker.save_state().await;
+            let now = self.worker.now();
+            let opening = self.worker.gate.opening(now);
+            let rest = self.worker.gate.store_rests_until(now);
+            if opening != Opening::Open {
+                self.give_back_all().await;
+            }
+            if let Opening::At(until) = opening {
+                self.look_at = self.look_at.min(until);
+            }
+            let has_room = opening != Opening::Open || self.buffer.len() <= self.batch / 2;
+            if self.look && has_room && rest.is_none() && pending_look.is_none() {
+                (self.look, self.look_at) = (false, Timestamp::LAST);
+                let most = self.batch - self.buffer.len();
+                pending_look = Some(Box::pin(Arc::clone(&self.worker).look(most)));
+            }
+            let may_send = opening == Opening::Open
+                && rest.is_none()
+                && !self.buffer.is_empty()
+                && self.attempts.len() < self.most_attempts;
+            // While a look is wanted or under way, only the end of the store's rest is worth waiting for.
+            alarm.set(&self.worker, rest.unwrap_or(if self.look { Timestamp::LAST } else { self.look_at }));
+
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                Some(finished) = self.attempts.join_next() => self.finish(finished),
+                looked = finished(&mut pending_look) => {
+                    pending_look = None;
+                    self.found(looked);
+                }
+                slot = Arc::clone(&self.slots).acquire_owned(), if may_send => {
+                    self.send(slot.expect("the slots are never closed")).await;
+                }
+                () = woken.as_mut() => {
+                    woken.set(wake.notified());
+                    self.look = true;
+                }
+                () = alarm.ring() => self.look = true,
+            }
+        }
+        if let Some(look) = pending_look {
+            let looked = look.await;
+            self.found(looked);
+        }
+        self.give_back_all().await;
+        while let Some(finished) = self.attempts.join_next().await {
+            self.finish(finished);
+        }
+        self.worker.save_state().await;
+    }
+
+    /// Takes over what a look found.
+    fn found(&mut self, looked: Result<Look, StoreError>) {
+        let now = self.worker.now();
+        let Look { asked, claimed, next_due } = match looked {
+            Ok(look) => look,
+            Err(error) => {
+                self.worker.store_failed("claim deliveries", &error);
+                self.look = true;
+                return;
+            }
+        };
+        self.worker.gate.store_worked();
+        self.empty_looks = if claimed.is_empty() { self.empty_looks + 1 } else { 0 };
+        if asked > 0 && claimed.len() == asked {
+            self.look = true;
+        }
+        let earliest = if self.empty_looks > 1 { now + REST_AFTER_EMPTY_LOOK } else { now };
+        let next_look = next_due.unwrap_or(Timestamp::LAST).max(earliest).min(now + LOOK_EVERY);
+        // An attempt that ended meanwhile may have said that its delivery falls due earlier.
+        self.look_at = self.look_at.min(next_look);
+        self.buffer.extend(claimed);
+    }
+
+    /// Begins the next attempt, if its lease lasts until it is over.
+    async fn send(&mut self, slot: OwnedSemaphorePermit) {
+        let Some(claimed) = self.buffer.pop_front() else { return };
+        if self.worker.is_covered(&claimed) {
+            self.attempts.spawn(Arc::clone(&self.worker).deliver(claimed, slot));
+            return;
+        }
+        // Whatever was claimed with it has waited as long.
+        self.buffer.push_front(claimed);
+        let (covered, late) = self.buffer.drain(..).partition(|claimed| self.worker.is_covered(claimed));
+        self.buffer = covered;
+        self.worker.give_back(late).await;
+        self.look = true;
+    }
+
+    async fn give_back_all(&mut self) {
+        if !self.buffer.is_empty() {
+            self.worker.give_back(std::mem::take(&mut self.buffer)).await;
+        }
+    }
+
+    fn finish(&mut self, finished: Result<Option<Timestamp>, JoinError>) {
+        match finished {
+            Ok(due) => self.look_at = due.unwrap_or(self.look_at).min(self.look_at),
+            Err(error) => self.worker.attempt_panicked(&error),
+        }
+    }
+}
+
+/// Waits for a look that is under way; for ever if there is none.
+async fn finished(look: &mut Option<PendingLook>) -> Result<Look, StoreError> {
+    match look {
+        Some(look) => look.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A wait that is set anew only when its time changes.
+#[derive(Default)]
+struct Alarm {
+    at: Option<Timestamp>,
+    sleep: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Alarm {
+    fn set(&mut self, worker: &Arc<Worker>, at: Timestamp) {
+        if self.at != Some(at) {
+            let worker = Arc::clone(worker);
+            self.at = Some(at);
+            self.sleep = Some(Box::pin(async move { worker.sleep_until(at).await }));
+        }
+    }
+
+    async fn ring(&mut self) {
+        match &mut self.sleep {
+            Some(sleep) => {
+                sleep.await;
+                *self = Self::default();
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Enables a subscription that is disabled or paused. Returns whether it was.
+pub async fn enable(store: &dyn Store, subscription: &SubscriptionName) -> Result<bool, StoreError> {
+    let enabled = LaneState::default();
+    if store.lane_state(subscription).await? == enabled {
+        return Ok(false);
+    }
+    store.set_lane_state(subscription, enabled, Vec::new()).await?;
+    store.wake(subscription).notify_one();
+    Ok(true)
+}
