@@ -10,6 +10,7 @@ pub mod expression;
 pub mod fingerprint;
 pub mod id;
 pub mod item;
+pub mod json;
 pub mod pattern;
 pub mod quantity;
 pub mod retry;
