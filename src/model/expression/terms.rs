@@ -1,0 +1,124 @@
+//! Walks over the terms of an expression.
+
+use jaq_core::load::lex::StrPart;
+use jaq_core::load::parse::{BinaryOp, Pattern, Term};
+use jaq_core::path::Part;
+
+use super::ExpressionError;
+use super::program::span_within;
+
+/// Calls a function with a term and all terms within it.
+pub(super) fn each<'s>(term: &Term<&'s str>, visit: &mut dyn FnMut(&Term<&'s str>)) {
+    visit(term);
+    children(term, &mut |child| each(child, visit));
+}
+
+/// Calls a function with the terms directly within a term.
+fn children<'t, 's>(term: &'t Term<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s str>)) {
+    match term {
+        Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) | Term::Arr(None) => {}
+        Term::Str(_, parts) => parts.iter().for_each(|part| {
+            if let StrPart::Term(term) = part {
+                visit(term);
+            }
+        }),
+        Term::Arr(Some(inner)) | Term::Neg(inner) | Term::Label(_, inner) => visit(inner),
+        Term::Obj(members) => members.iter().for_each(|(key, value)| {
+            visit(key);
+            value.iter().for_each(&mut *visit);
+        }),
+        Term::BinOp(left, operator, right) => {
+            visit(left);
+            if let BinaryOp::Pipe(Some(pattern)) = operator {
+                in_pattern(pattern, visit);
+            }
+            visit(right);
+        }
+        Term::Fold(_, source, pattern, arguments) => {
+            visit(source);
+            in_pattern(pattern, visit);
+            arguments.iter().for_each(visit);
+        }
+        Term::TryCatch(inner, catch) => {
+            visit(inner);
+            catch.iter().for_each(|catch| visit(catch));
+        }
+        Term::IfThenElse(branches, otherwise) => {
+            branches.iter().for_each(|(condition, then)| {
+                visit(condition);
+                visit(then);
+            });
+            otherwise.iter().for_each(|otherwise| visit(otherwise));
+        }
+        Term::Def(definitions, inner) => {
+            definitions.iter().for_each(|definition| visit(&definition.body));
+            visit(inner);
+        }
+        Term::Call(_, arguments) => arguments.iter().for_each(visit),
+        Term::Path(inner, path) => {
+            visit(inner);
+            path.0.iter().for_each(|(part, _)| match part {
+                Part::Index(index) => visit(index),
+                Part::Range(from, to) => from.iter().chain(to).for_each(&mut *visit),
+            });
+        }
+    }
+}
+
+fn in_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s str>)) {
+    match pattern {
+        Pattern::Var(_) => {}
+        Pattern::Arr(elements) => elements.iter().for_each(|element| in_pattern(element, visit)),
+        Pattern::Obj(members) => members.iter().for_each(|(key, value)| {
+            visit(key);
+            in_pattern(value, visit);
+        }),
+    }
+}
+
+/// A name that a call may mean, and whether calling it is recursion.
+struct Scope<'s> {
+    name: &'s str,
+    arity: usize,
+    is_open: bool,
+}
+
+/// Refuses definitions that call themselves: nothing bounds how deeply they would nest.
+pub(super) fn refuse_recursion(source: &str, term: &Term<&str>) -> Result<(), ExpressionError> {
+    find_recursion(term, &mut Vec::new()).map_or(Ok(()), |name| {
+        let message = format!("`{name}` calls itself: use `recurse`, `while`, `until` or `reduce` instead");
+        Err(ExpressionError { message, span: span_within(source, name) })
+    })
+}
+
+fn find_recursion<'s>(term: &Term<&'s str>, scopes: &mut Vec<Scope<'s>>) -> Option<&'s str> {
+    match term {
+        Term::Call(name, arguments) => {
+            let meant = scopes.iter().rfind(|scope| scope.name == *name && scope.arity == arguments.len());
+            if meant.is_some_and(|scope| scope.is_open) {
+                return Some(name);
+            }
+        }
+        Term::Def(definitions, inner) => {
+            let outer = scopes.len();
+            for definition in definitions {
+                let here = scopes.len();
+                scopes.push(Scope { name: definition.name, arity: definition.args.len(), is_open: true });
+                scopes.extend(definition.args.iter().map(|name| Scope { name, arity: 0, is_open: false }));
+                let found = find_recursion(&definition.body, scopes);
+                if found.is_some() {
+                    return found;
+                }
+                scopes.truncate(here + 1);
+                scopes[here].is_open = false;
+            }
+            let found = find_recursion(inner, scopes);
+            scopes.truncate(outer);
+            return found;
+        }
+        _ => {}
+    }
+    let mut found = None;
+    children(term, &mut |child| found = found.or_else(|| find_recursion(child, scopes)));
+    found
+}
