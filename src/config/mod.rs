@@ -1,1 +1,248 @@
+//! TOML files become connectors, subscriptions and the service's own settings.
 //!
+//! In two stages: what was written (a tree whose nodes know their places, with templates and overrides merged) and what
+//! it means (the model's values). All mistakes of all files are reported at once, each at its place.
+
+mod catalog;
+mod connector;
+mod diagnostic;
+mod digest;
+mod environment;
+mod keys;
+mod mask;
+mod params;
+mod reader;
+mod report;
+mod request;
+mod secret;
+mod source;
+mod subscription;
+mod text;
+mod tree;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use catalog::{Catalog, CatalogTemplate};
+pub use diagnostic::Diagnostics;
+pub use environment::Environment;
+pub use params::Param;
+
+use catalog::TemplateFile;
+use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
+use params::ParamValues;
+use reader::{Fields, enumeration, text};
+use report::Report;
+use secret::{Scope, plain};
+use source::Place;
+use subscription::Known;
+use tree::Entry;
+
+use crate::model::connector::Connector;
+use crate::model::id::{ConnectorName, SubscriptionName};
+use crate::model::secret::Secret;
+use crate::model::subscription::Subscription;
+use crate::store::Retention;
+
+/// A whole configuration, checked.
+#[derive(Debug)]
+pub struct Configuration {
+    pub server: Server,
+    pub store: StoreChoice,
+    pub retention: Retention,
+    /// In the order they are written.
+    pub connectors: Vec<Arc<Connector>>,
+    /// In the order they are written.
+    pub subscriptions: Vec<Arc<Subscription>>,
+    pub catalog: Catalog,
+    /// What is allowed but probably not meant.
+    pub warnings: Diagnostics,
+}
+
+/// The admin API.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// What clients must prove to know; always there unless `listen` is a loopback address.
+    pub token: Option<Secret>,
+}
+
+/// Where is kept what must survive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// An embedded store in a folder.
+    Sled { path: PathBuf },
+}
+
+/// Reads the configuration file and all that it refers to. Paths in it are relative to its folder.
+///
+/// The error holds everything that is wrong with all files.
+pub fn load(path: &Path, environment: &Environment) -> Result<Configuration, Diagnostics> {
+    let report = Report::default();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let scope = Scope { report: &report, folder, environment: Some(environment) };
+    let configuration = read_file(&report, path).and_then(|file| configuration(scope, file));
+    let diagnostics = report.into_diagnostics();
+    match configuration {
+        Some(configuration) if diagnostics.errors() == 0 => {
+            Ok(Configuration { warnings: diagnostics, ..configuration })
+        }
+        _ => Err(diagnostics),
+    }
+}
+
+fn read_file(report: &Report, path: &Path) -> Option<usize> {
+    let shown = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => {
+            let is_empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
+            let file = report.add_source(shown, text);
+            if is_empty {
+                let help = "configure at least one connector; the repository's config.toml is an example";
+                report.error_with_help(Place::beginning_of(file), "this configuration is empty", help);
+                return None;
+            }
+            Some(file)
+        }
+        Err(error) => {
+            let help = match error.kind() {
+                std::io::ErrorKind::NotFound => "write one, or name another with --config; `pollhook demo` needs none",
+                _ => "name another with --config, or repair this one",
+            };
+            report.error_nowhere(format!("the configuration `{shown}` cannot be read: {}", plain(&error)), help);
+            None
+        }
+    }
+}
+
+fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
+    let report = scope.report;
+    let Some(table) = tree::parse(report, file) else {
+        // Its own mistakes hide what it says, but not the mistakes of the templates.
+        catalog::read_all(scope, &scope.folder.join("connectors"), None);
+        return None;
+    };
+    let root = Fields::new(report, &table, Place::beginning_of(file), &ROOT);
+    let server = server(scope, &root);
+    let store = store(scope, &root);
+    let retention = retention(&root);
+    let templates = catalog(scope, &root);
+    let entries = root.entries("connectors");
+    let connectors: Vec<Arc<Connector>> =
+        entries.iter().filter_map(|entry| configured_connector(scope, entry, &templates)).map(Arc::new).collect();
+    if entries.is_empty() {
+        let help = "write [connectors.NAME], or use a template of the catalogue".to_owned();
+        report.warning(Place::beginning_of(file), "there are no connectors, so nothing is polled", Some(help));
+    }
+    let known = Known { names: entries.iter().map(|entry| entry.key.as_str()).collect(), connectors: &connectors };
+    let subscriptions = root.entries("subscriptions").iter();
+    let subscriptions =
+        subscriptions.filter_map(|entry| configured_subscription(scope, entry, &known)).map(Arc::new).collect();
+    let templates = templates.into_iter().map(|template| template.about).collect();
+    Some(Configuration {
+        server: server?,
+        store: store?,
+        retention: retention?,
+        connectors,
+        subscriptions,
+        catalog: Catalog { templates },
+        warnings: Diagnostics::default(),
+    })
+}
+
+fn server(scope: Scope<'_>, root: &Fields<'_>) -> Option<Server> {
+    let fields = root.table_or_empty("server")?;
+    let written = fields.text("listen")?;
+    let place = fields.entry("listen").map_or(fields.place, |entry| entry.node.place);
+    let Ok(listen) = written.parse::<SocketAddr>() else {
+        let help = "write an address and a port, such as \"127.0.0.1:8787\" or \"[::]:8787\"";
+        scope.report.error_with_help(place, "this is not an address to listen on", help);
+        return None;
+    };
+    let token = match fields.entry("token") {
+        Some(entry) => {
+            let token = scope.secret(&entry.node)?.text;
+            if token.is_empty() {
+                scope.report.error(entry.node.place, "this token is empty");
+            }
+            Some(Secret::new(token))
+        }
+        None => None,
+    };
+    if token.is_none() && !listen.ip().is_loopback() {
+        let help = "write `token` beside it, for example { env = \"POLLHOOK_TOKEN\" }, or listen on 127.0.0.1";
+        scope.report.error_with_help(place, "whoever reaches this address could do everything: it needs a token", help);
+    }
+    Some(Server { listen, token })
+}
+
+fn store(scope: Scope<'_>, root: &Fields<'_>) -> Option<StoreChoice> {
+    let sled = root.table_or_empty("store")?.table_or_empty("sled")?;
+    let path = sled.text("path")?;
+    if path.is_empty() {
+        let place = sled.entry("path").map_or(sled.place, |entry| entry.node.place);
+        scope.report.error(place, "this path is empty");
+    }
+    Some(StoreChoice::Sled { path: scope.folder.join(path) })
+}
+
+fn retention(root: &Fields<'_>) -> Option<Retention> {
+    let fields = root.table_or_empty("retention")?;
+    let (delivered, dead) = (fields.duration("delivered"), fields.duration("dead"));
+    Some(Retention { delivered: delivered?, dead: dead? })
+}
+
+fn catalog(scope: Scope<'_>, root: &Fields<'_>) -> Vec<TemplateFile> {
+    let Some(fields) = root.table_or_empty("catalog") else { return Vec::new() };
+    let Some(path) = fields.text("path") else { return Vec::new() };
+    catalog::read_all(scope, &scope.folder.join(path), fields.entry("path").map(|entry| entry.node.place))
+}
+
+fn configured_connector(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Option<Connector> {
+    let report = scope.report;
+    let name =
+        ConnectorName::configured(&entry.key).map_err(|error| report.error(entry.key_place, error.to_string())).ok();
+    let mut own = reader::table(report, &entry.node)?.clone();
+    let used = own.take("use");
+    let given = own.take("params");
+    let given_place = given.as_ref().map_or(entry.key_place, |given| given.key_place);
+    let given: &[Entry] = match &given {
+        Some(given) => &reader::table(report, &given.node)?.entries,
+        None => &[],
+    };
+    let (table, params) = match used {
+        Some(used) => {
+            let template = find_template(report, &used, templates)?;
+            let params = ParamValues::of_instance(scope, &template.about.params, given, given_place);
+            (template.table.clone()?.merged(own, &Kind::Table(&CONNECTOR)), params)
+        }
+        None => (own, ParamValues::of_inline(scope, given)),
+    };
+    let fields = Fields::new(report, &table, entry.key_place, &CONNECTOR);
+    connector::connector(scope, name, &fields, &params)
+}
+
+fn find_template<'a>(report: &Report, used: &Entry, templates: &'a [TemplateFile]) -> Option<&'a TemplateFile> {
+    let wanted = text(report, &used.node)?;
+    let found = templates.iter().find(|template| template.about.name == wanted);
+    if found.is_none() {
+        let names = || templates.iter().map(|template| template.about.name.as_str());
+        let help = match nearest(wanted, names()) {
+            Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
+            None if templates.is_empty() => "the catalogue is empty; `[catalog] path` says where it is".to_owned(),
+            None => format!("there are {}", enumeration(names())),
+        };
+        report.error_with_help(used.node.place, format!("there is no template \"{wanted}\" in the catalogue"), help);
+    }
+    found
+}
+
+fn configured_subscription(scope: Scope<'_>, entry: &Entry, known: &Known<'_>) -> Option<Subscription> {
+    let name = entry.key.parse::<SubscriptionName>();
+    if let Err(error) = &name {
+        scope.report.error(entry.key_place, error.to_string());
+    }
+    let fields = Fields::of_entry(scope.report, entry, &SUBSCRIPTION)?;
+    subscription::subscription(scope, name.ok(), &fields, known)
+}

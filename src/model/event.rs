@@ -53,6 +53,10 @@ pub enum ServiceNews {
 }
 
 impl ServiceNews {
+    /// All of them.
+    pub const ALL: [Self; 4] =
+        [Self::ConnectorFailing, Self::ConnectorRecovered, Self::SubscriptionDisabled, Self::DeliveryDead];
+
     /// Returns the words after `pollhook.`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,182 @@
+//! One connector: what was written, merged with its template, becomes what it means.
+
+use std::num::NonZeroU8;
+
+use chrono_tz::Tz;
+
+use super::digest::digest;
+use super::keys::{FIRST_POLL, LATEST, nearest};
+use super::params::ParamValues;
+use super::reader::{Fields, choice, not_yet, one_or_list, text, wrong_type};
+use super::request::{auth, pagination, request};
+use super::secret::Scope;
+use super::text::Texts;
+use super::tree::NodeValue;
+use crate::model::change::{ChangeKind, ChangeRules, FirstPoll, Lists};
+use crate::model::connector::{Connector, ItemRules, Params, Response, ResponseFormat};
+use crate::model::id::ConnectorName;
+use crate::model::schedule::{Cron, Schedule};
+use crate::model::secret::Redactor;
+
+/// Reads a connector; one whose name was wrong is read as well, for its other mistakes. `None` means that something is wrong with it and was reported, or that a template cannot be
+/// checked further without params that nobody has given.
+pub(super) fn connector(
+    scope: Scope<'_>,
+    name: Option<ConnectorName>,
+    fields: &Fields<'_>,
+    params: &ParamValues,
+) -> Option<Connector> {
+    let mut texts = Texts::new(scope, params);
+    let schedule = schedule(scope, fields);
+    let request = required_table(fields, "request", "url").and_then(|fields| request(&texts, &fields));
+    let auth = fields.table("auth").and_then(|fields| auth(&mut texts, &fields));
+    let pagination = pagination(fields.table("pagination").as_ref());
+    let response = response(fields);
+    let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
+    let changes = changes(fields);
+    let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
+    let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
+    Some(Connector {
+        name: name?,
+        title: fields.text("title").map(str::to_owned),
+        schedule: schedule?,
+        jitter: fields.duration("jitter")?,
+        params: Params(params.all()),
+        request,
+        auth,
+        pagination,
+        response,
+        item,
+        changes,
+        digest,
+        redactor: Redactor::new(texts.secrets),
+    })
+}
+
+/// Returns a table that must be written because something in it must.
+fn required_table<'a>(fields: &Fields<'a>, name: &str, wanted: &str) -> Option<Fields<'a>> {
+    if fields.entry(name).is_none() {
+        let message = format!("`{name}.{wanted}` is missing in {}", fields.keys.what);
+        fields.report.error_with_help(fields.place, message, fields.keys.get(name).map_or("", |key| key.doc));
+    }
+    fields.table(name)
+}
+
+fn schedule(scope: Scope<'_>, fields: &Fields<'_>) -> Option<Schedule> {
+    let zone = timezone(fields);
+    if let Some(entry) = fields.entry("every") {
+        if matches!(entry.node.value, NodeValue::Table(_)) {
+            not_yet(fields.report, entry.key_place, "every = { min, max }");
+            return None;
+        }
+        return fields.duration("every").map(Schedule::Every);
+    }
+    let Some(entry) = fields.entry("schedule") else {
+        if scope.environment.is_some() {
+            let help = "write every = \"5m\", or schedule = \"*/5 * * * *\"";
+            fields.report.error_with_help(fields.place, "`every` or `schedule` is missing in a connector", help);
+            return None;
+        }
+        return Some(Schedule::Every(std::time::Duration::from_secs(60)));
+    };
+    match Cron::parse(text(fields.report, &entry.node)?, zone?) {
+        Ok(cron) => Some(Schedule::Cron(cron)),
+        Err(error) => {
+            fields.report.error(entry.node.place, error.message);
+            None
+        }
+    }
+}
+
+fn timezone(fields: &Fields<'_>) -> Option<Tz> {
+    let written = fields.text("timezone")?;
+    let zone = written.parse::<Tz>().ok();
+    if zone.is_none() {
+        let place = fields.entry("timezone").map_or(fields.place, |entry| entry.node.place);
+        let help = match nearest(written, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
+            Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
+            None => "names are those of the IANA database, such as \"Europe/Rome\"".to_owned(),
+        };
+        fields.report.error_with_help(place, format!("there is no time zone \"{written}\""), help);
+    }
+    zone
+}
+
+fn response(fields: &Fields<'_>) -> Option<Response> {
+    let fields = fields.table_or_empty("response")?;
+    Some(Response {
+        format: Some(fields.choice("format", &[ResponseFormat::Json])?),
+        items: fields.expression("items")?,
+        error: fields.expression("error"),
+    })
+}
+
+fn item(fields: &Fields<'_>) -> Option<ItemRules> {
+    let key = fields.required("key").and_then(|_| fields.expressions("key"));
+    if let Some(entry) = fields.entry("key")
+        && one_or_list(&entry.node).is_empty()
+    {
+        fields.report.error(entry.node.place, "a key needs at least one expression");
+    }
+    let rules = ItemRules {
+        key: key?,
+        watch: fields.expressions("watch"),
+        ignore: fields.expressions("ignore").unwrap_or_default(),
+        filter: fields.expression("filter"),
+        data: fields.expression("data"),
+    };
+    (!rules.key.is_empty()).then_some(rules)
+}
+
+fn changes(fields: &Fields<'_>) -> Option<ChangeRules> {
+    let fields = fields.table_or_empty("changes")?;
+    let events = kinds(&fields);
+    let lists = fields.choice("lists", &[Lists::Recent, Lists::Everything]);
+    if let (Some(events), Some(Lists::Recent)) = (&events, lists)
+        && events.contains(&ChangeKind::Removed)
+    {
+        let place = fields.entry("events").map_or(fields.place, |entry| entry.node.place);
+        fields.report.error_with_help(
+            place,
+            "\"removed\" needs lists = \"everything\"",
+            "only of a source that lists all its items is a missing one known to be removed",
+        );
+    }
+    let first_poll = first_poll(&fields);
+    Some(ChangeRules {
+        events: events?,
+        lists: lists?,
+        first_poll: first_poll?,
+        removed_after: NonZeroU8::new(u8::try_from(fields.count("removed_after")?).ok()?)?,
+        previous: fields.boolean("previous")?,
+        forget_after: fields.duration("forget_after")?,
+    })
+}
+
+fn kinds(fields: &Fields<'_>) -> Option<Vec<ChangeKind>> {
+    let Some(entry) = fields.entry("events") else { return Some(ChangeRules::default().events) };
+    let kinds = fields.choices("events", &ChangeKind::ALL)?;
+    if kinds.is_empty() {
+        fields.report.error(entry.node.place, "a connector without events sends nothing");
+    }
+    Some(kinds)
+}
+
+fn first_poll(fields: &Fields<'_>) -> Option<FirstPoll> {
+    let Some(entry) = fields.entry("first_poll") else { return Some(ChangeRules::default().first_poll) };
+    match &entry.node.value {
+        NodeValue::Text(_) => {
+            let index = choice(fields.report, &entry.node, &FIRST_POLL)?;
+            Some([FirstPoll::Baseline, FirstPoll::Send][index])
+        }
+        NodeValue::Table(table) => {
+            let fields = Fields::new(fields.report, table, entry.key_place, &LATEST);
+            fields.required("latest")?;
+            Some(FirstPoll::Latest(usize::try_from(fields.count("latest")?).ok()?))
+        }
+        _ => {
+            wrong_type(fields.report, &entry.node, "\"baseline\", \"send\" or { latest = 5 }");
+            None
+        }
+    }
+}

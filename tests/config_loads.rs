@@ -1,0 +1,188 @@
+//! What a right configuration means.
+
+use std::fs;
+use std::time::Duration;
+
+use pollhook::config::{Configuration, Environment, StoreChoice, load};
+use pollhook::model::change::{ChangeKind, FirstPoll, Lists};
+use pollhook::model::connector::{Auth, Method, Pagination, RequestBody};
+use pollhook::model::quantity::ByteSize;
+use pollhook::model::schedule::Schedule;
+use pollhook::model::subscription::DeliveryFormat;
+
+/// Loads a folder of files; `config.toml` is the configuration.
+fn load_files(files: &[(&str, &str)], environment: &Environment) -> Configuration {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    load(&folder.path().join("config.toml"), environment).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[test]
+fn every_key_means_what_it_says() {
+    let environment =
+        Environment::from([("TOKEN", "from-the-environment"), ("HOOK", "https://hooks.example.com/T/secret")]);
+    let configuration = load_files(
+        &[
+            ("secrets/signing", "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
+            (
+                "config.toml",
+                r#"
+[server]
+listen = "0.0.0.0:9000"
+token = { env = "TOKEN" }
+
+[store.sled]
+path = "state"
+
+[retention]
+delivered = "1d"
+dead = "2d"
+
+[connectors.orders]
+title = "Orders"
+every = "30s"
+timezone = "Europe/Rome"
+jitter = "5s"
+
+[connectors.orders.request]
+url = "https://shop.example.com/api/orders"
+method = "POST"
+query = { status = ["open", "paid"], limit = 100 }
+headers = { Accept = "application/json" }
+body = { query = "orders", first = 10, nested = [1.50, true, "x"] }
+timeout = "10s"
+max_body = "1MiB"
+
+[connectors.orders.auth.basic]
+username = "me"
+password = { env = "TOKEN" }
+
+[connectors.orders.pagination.link]
+max_pages = 7
+
+[connectors.orders.response]
+format = "json"
+items = ".orders[]"
+error = ".error?"
+
+[connectors.orders.item]
+key = [".shop", ".id"]
+watch = [".status", ".total"]
+ignore = ".fetched_at"
+filter = ".status != \"draft\""
+data = "{id, status}"
+
+[connectors.orders.changes]
+events = ["created", "updated", "removed"]
+lists = "everything"
+first_poll = { latest = 5 }
+removed_after = 2
+previous = true
+forget_after = "10d"
+
+[subscriptions.erp]
+url = { env = "HOOK" }
+connectors = ["orders"]
+events = ["created", "orders.removed"]
+filter = ".data.total > 100"
+secret = ["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=", { file = "secrets/signing" }]
+format = "standard"
+headers = { X-Team = "erp" }
+timeout = "3s"
+concurrency = 2
+retry = ["1s", "2m"]
+"#,
+            ),
+        ],
+        &environment,
+    );
+
+    assert_eq!(configuration.server.listen.to_string(), "0.0.0.0:9000");
+    assert_eq!(configuration.server.token.expect("a token").expose(), "from-the-environment");
+    let StoreChoice::Sled { path } = configuration.store;
+    assert!(path.is_absolute() && path.ends_with("state"), "{path:?}");
+    assert_eq!(configuration.retention.delivered, Duration::from_secs(86_400));
+    assert_eq!(configuration.retention.dead, Duration::from_secs(2 * 86_400));
+    assert!(configuration.warnings.is_empty(), "{}", configuration.warnings);
+
+    let [connector] = &configuration.connectors[..] else { panic!("one connector") };
+    assert_eq!((connector.name.as_str(), connector.title.as_deref()), ("orders", Some("Orders")));
+    assert_eq!(connector.schedule, Schedule::Every(Duration::from_secs(30)));
+    assert_eq!(connector.jitter, Duration::from_secs(5));
+    let request = &connector.request;
+    assert_eq!((request.method, request.url.source()), (Method::Post, "https://shop.example.com/api/orders"));
+    let pairs = |templates: &[(String, pollhook::model::template::Template)]| {
+        templates.iter().map(|(name, value)| format!("{name}={}", value.source())).collect::<Vec<_>>().join("&")
+    };
+    assert_eq!(pairs(&request.query), "status=open&status=paid&limit=100");
+    assert_eq!(pairs(&request.headers), "Accept=application/json");
+    let Some(RequestBody::Json(body)) = &request.body else { panic!("a JSON body") };
+    assert_eq!(
+        format!("{body:?}"),
+        r#"Object([("query", Text("orders")), ("first", Other(Number(10))), ("nested", Array([Other(Number(1.50)), Other(Bool(true)), Text("x")]))])"#
+    );
+    assert_eq!((request.timeout, request.max_body), (Duration::from_secs(10), ByteSize::mebibytes(1)));
+    let Some(Auth::Basic { username, password }) = &connector.auth else { panic!("basic auth") };
+    assert_eq!((username.as_str(), password.expose()), ("me", "from-the-environment"));
+    assert_eq!(connector.pagination, Pagination::Link { max_pages: 7 });
+    assert_eq!(connector.response.items.source(), ".orders[]");
+    assert_eq!(connector.response.error.as_ref().expect("an expression").source(), ".error?");
+    let item = &connector.item;
+    let sources = |expressions: &[pollhook::model::expression::Expression]| {
+        expressions.iter().map(|expression| expression.source().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sources(&item.key), [".shop", ".id"]);
+    assert_eq!(sources(item.watch.as_deref().expect("watched")), [".status", ".total"]);
+    assert_eq!(sources(&item.ignore), [".fetched_at"]);
+    assert_eq!(item.filter.as_ref().expect("a filter").source(), ".status != \"draft\"");
+    assert_eq!(item.data.as_ref().expect("data").source(), "{id, status}");
+    let changes = &connector.changes;
+    assert_eq!(changes.events, ChangeKind::ALL);
+    assert_eq!((changes.lists, changes.first_poll), (Lists::Everything, FirstPoll::Latest(5)));
+    assert_eq!((changes.removed_after.get(), changes.previous), (2, true));
+    assert_eq!(changes.forget_after, Duration::from_secs(10 * 86_400));
+    assert_eq!(connector.redactor.redact("password from-the-environment"), "password ***");
+
+    let [subscription] = &configuration.subscriptions[..] else { panic!("one subscription") };
+    assert_eq!((subscription.name.as_str(), subscription.url.as_str()), ("erp", "https://hooks.example.com/T/secret"));
+    assert_eq!(subscription.matching.connectors.len() + subscription.matching.events.len(), 3);
+    assert!(subscription.matching.filter.is_some());
+    assert_eq!(format!("{:?}", subscription.secrets), "[whsec_***, whsk_***]");
+    assert_eq!(subscription.format, DeliveryFormat::Standard);
+    assert_eq!((subscription.headers[0].0.as_str(), subscription.headers[0].1.expose()), ("X-Team", "erp"));
+    assert_eq!((subscription.timeout, subscription.concurrency), (Duration::from_secs(3), 2));
+    assert_eq!(subscription.retry.waits(), [Duration::from_secs(1), Duration::from_secs(120)]);
+    assert_eq!(subscription.redactor.redact("to https://hooks.example.com/T/secret"), "to ***");
+}
+
+#[test]
+fn what_is_not_written_has_its_documented_default() {
+    let configuration = load_files(
+        &[(
+            "config.toml",
+            "[connectors.a]\nevery = \"1m\"\nrequest.url = \"http://127.0.0.1:1/\"\nitem.key = \".id\"\n\
+             [subscriptions.b]\nurl = \"http://127.0.0.1:2/\"\n",
+        )],
+        &Environment::default(),
+    );
+    assert_eq!(configuration.server.listen.to_string(), "127.0.0.1:8787");
+    assert!(configuration.server.token.is_none() && configuration.catalog.templates.is_empty());
+    let StoreChoice::Sled { path } = configuration.store;
+    assert!(path.ends_with("data"));
+    assert_eq!(configuration.retention, pollhook::store::Retention::default());
+    let connector = &configuration.connectors[0];
+    assert_eq!(connector.changes, pollhook::model::change::ChangeRules::default());
+    assert_eq!((connector.request.method, &connector.pagination), (Method::Get, &Pagination::Single));
+    assert_eq!(connector.request.timeout, Duration::from_secs(30));
+    assert_eq!(connector.request.max_body, ByteSize::mebibytes(32));
+    assert_eq!(connector.response.items.source(), ".[]");
+    assert_eq!((connector.jitter, connector.auth.is_none()), (Duration::ZERO, true));
+    let subscription = &configuration.subscriptions[0];
+    assert_eq!((subscription.timeout, subscription.concurrency), (Duration::from_secs(15), 8));
+    assert_eq!(subscription.retry, pollhook::model::retry::RetryPolicy::default());
+    assert!(subscription.secrets.is_empty() && subscription.matching.connectors.is_empty());
+}
