@@ -79,7 +79,10 @@ mod tests {
     use crate::model::subscription::Matching;
     use crate::telemetry::Telemetry;
 
-    fn set(subscriptions: &[(&str, &[&str], &[&str], Option<&str>)]) -> SubscriptionSet {
+    /// Name, connectors, events and filter of a subscription.
+    type Wanted<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Option<&'a str>);
+
+    fn set(subscriptions: &[Wanted<'_>]) -> SubscriptionSet {
         let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::new(text)).collect();
         let subscriptions = subscriptions.iter().map(|(name, connectors, events, filter)| {
             let mut subscription = fixture::subscription(name, "http://localhost/");
@@ -112,5 +115,18 @@ mod tests {
         check(&set, &fixture::event("gh-rust", "removed", &json!(1)), &["all", "globbed", "stars"]);
         check(&set, &fixture::event("gh-rust", "updated", &json!(1)), &["all", "stars"]);
         check(&set, &fixture::event("pollhook", "delivery.dead", &json!(1)), &["own"]);
+    }
+
+    #[test]
+    fn filters_see_the_whole_event_and_one_that_fails_matches_nothing() {
+        let set = set(&[
+            ("dear", &[], &[], Some(".data.total > 100")),
+            ("keyed", &[], &[], Some(r#".key == "k" and .type == "orders.created""#)),
+            ("failing", &[], &[], Some(".data.total | error")),
+        ]);
+        check(&set, &fixture::event("orders", "created", &json!({"total": 101})), &["dear", "keyed"]);
+        check(&set, &fixture::event("orders", "created", &json!({"total": 99})), &["keyed"]);
+        let metrics = set.telemetry.metrics();
+        assert!(metrics.contains(r#"pollhook_filter_failures_total{subscription="failing"} 2"#), "{metrics}");
     }
 }

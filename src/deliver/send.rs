@@ -1,13 +1,14 @@
 //! One attempt: a POST out, an answer back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::render::Renderer;
 use super::sign::{self, Signer};
 use super::verdict::Outcome;
 use crate::clock::SharedClock;
 use crate::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use crate::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method, retry_after};
+use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, Method, retry_after};
 use crate::model::delivery::{ANSWER_KEPT, Attempt, AttemptFailure, FailureClass};
 use crate::model::subscription::Subscription;
 use crate::store::ClaimedDelivery;
@@ -21,6 +22,8 @@ pub(super) struct Sender {
     renderer: Arc<Renderer>,
     http: HttpClient,
     clock: SharedClock,
+    /// Whether the last exchange was answered, so that the next one may find a connection that was kept open.
+    answered: AtomicBool,
 }
 
 impl Sender {
@@ -28,7 +31,7 @@ impl Sender {
     pub fn new(subscription: Arc<Subscription>, renderer: Arc<Renderer>, http: HttpClient, clock: SharedClock) -> Self {
         let headers = configured_headers(&subscription);
         let signer = Signer::new(&subscription.secrets);
-        Self { subscription, headers, signer, renderer, http, clock }
+        Self { subscription, headers, signer, renderer, http, clock, answered: AtomicBool::new(false) }
     }
 
     /// Sends the event once, signed with the present time, and returns what came of it. Takes no longer than the
@@ -42,16 +45,14 @@ impl Sender {
             answer: String::new(),
             failure: None,
         };
-        let request = match self.request(claimed, &attempt) {
-            Ok(request) => request,
+        let begun = self.clock.monotonic();
+        let result = match self.request(claimed, &attempt) {
+            Ok(request) => self.exchange(request).await,
             Err(message) => {
                 attempt.failure = Some(AttemptFailure { class: FailureClass::Render, message });
                 return (attempt, Outcome::Unsendable);
             }
         };
-        let limits = Limits { deadline: self.subscription.timeout, body: BodyLimit::Keep(ANSWER_KEPT) };
-        let begun = self.clock.monotonic();
-        let result = self.http.send(request, limits).await;
         attempt.duration = self.clock.monotonic().saturating_sub(begun);
         let outcome = match result {
             Ok(response) => {
@@ -67,6 +68,23 @@ impl Sender {
             }
         };
         (attempt, outcome)
+    }
+
+    /// Sends a request under the subscription's deadline.
+    ///
+    /// A receiver may close a connection that it kept open just as the next request goes out on it. That says nothing
+    /// of the request, which is therefore sent once more; the receiver knows it by its id if it did read it.
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let begun = self.clock.monotonic();
+        let mut limits = Limits { deadline: self.subscription.timeout, body: BodyLimit::Keep(ANSWER_KEPT) };
+        let again = self.answered.load(Ordering::Relaxed).then(|| request.clone());
+        let mut result = self.http.send(request, limits).await;
+        if let (Err(HttpError::Transport(_)), Some(request)) = (&result, again) {
+            limits.deadline = limits.deadline.saturating_sub(self.clock.monotonic().saturating_sub(begun));
+            result = self.http.send(request, limits).await;
+        }
+        self.answered.store(result.is_ok(), Ordering::Relaxed);
+        result
     }
 
     fn request(&self, claimed: &ClaimedDelivery, attempt: &Attempt) -> Result<HttpRequest, String> {

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -54,17 +53,14 @@ pub struct Lane {
     look: bool,
     /// When to look again without having been woken.
     look_at: Timestamp,
-    /// How many looks in a row found nothing.
-    empty_looks: u32,
 }
 
 /// What a look into the store found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Look {
-    /// How many deliveries were asked for.
-    asked: usize,
     claimed: Vec<ClaimedDelivery>,
-    next_due: Option<Timestamp>,
+    /// When to look again.
+    next: Timestamp,
 }
 
 type PendingLook = Pin<Box<dyn Future<Output = Result<Look, StoreError>> + Send>>;
@@ -77,12 +73,6 @@ const LARGEST_BATCH: usize = 256;
 /// How many attempts may be over and waiting to be settled, as a multiple of the concurrency and at least.
 const SETTLING_FACTOR: usize = 4;
 const FEWEST_SETTLING: usize = 128;
-
-/// How often the store is looked into without a wake-up: wake-ups are only hints.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
-
-/// How long to wait when the store says that something is due but does not hand it out.
-const REST_AFTER_EMPTY_LOOK: Duration = Duration::from_secs(1);
 
 impl Lane {
     /// Returns a subscription's lane. Nothing happens until it is run.
@@ -98,7 +88,6 @@ impl Lane {
             most_attempts: concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING),
             look: true,
             look_at,
-            empty_looks: 0,
         }
     }
 
@@ -166,29 +155,26 @@ impl Lane {
 
     /// Takes over what a look found.
     fn found(&mut self, looked: Result<Look, StoreError>) {
-        let now = self.worker.now();
-        let Look { asked, claimed, next_due } = match looked {
-            Ok(look) => look,
+        match looked {
+            Ok(Look { claimed, next }) => {
+                self.worker.gate.store_worked();
+                // An attempt that ended meanwhile may have said that its delivery falls due earlier.
+                self.look_at = self.look_at.min(next);
+                self.buffer.extend(claimed);
+            }
             Err(error) => {
                 self.worker.store_failed("claim deliveries", &error);
                 self.look = true;
-                return;
             }
-        };
-        self.worker.gate.store_worked();
-        self.empty_looks = if claimed.is_empty() { self.empty_looks + 1 } else { 0 };
-        if asked > 0 && claimed.len() == asked {
-            self.look = true;
         }
-        let earliest = if self.empty_looks > 1 { now + REST_AFTER_EMPTY_LOOK } else { now };
-        let next_look = next_due.unwrap_or(Timestamp::LAST).max(earliest).min(now + LOOK_EVERY);
-        // An attempt that ended meanwhile may have said that its delivery falls due earlier.
-        self.look_at = self.look_at.min(next_look);
-        self.buffer.extend(claimed);
     }
 
     /// Begins the next attempt, if its lease lasts until it is over.
     async fn send(&mut self, slot: OwnedSemaphorePermit) {
+        // While the slot was waited for, an answer may have closed the gate.
+        if self.worker.gate.opening(self.worker.now()) != Opening::Open {
+            return;
+        }
         let Some(claimed) = self.buffer.pop_front() else { return };
         if self.worker.is_covered(&claimed) {
             self.attempts.spawn(Arc::clone(&self.worker).deliver(claimed, slot));

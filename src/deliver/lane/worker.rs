@@ -28,6 +28,12 @@ pub(super) struct Worker {
     receiver: String,
 }
 
+/// How often the store is looked into without a wake-up: wake-ups are only hints.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// How long to wait when the store says that something is due but does not hand it out.
+const REST_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+
 /// How long a delivery may wait for a slot before it is given back.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -68,16 +74,24 @@ impl Worker {
         let (store, name) = (self.store(), self.name());
         self.load_state().await?;
         let now = self.now();
+        let latest = now + LOOK_EVERY;
         match self.gate.opening(now) {
-            Opening::ByHand => return Ok(Look::default()),
-            Opening::At(until) => return Ok(Look { next_due: Some(until), ..Look::default() }),
+            Opening::ByHand => return Ok(Look { claimed: Vec::new(), next: latest }),
+            Opening::At(until) => return Ok(Look { claimed: Vec::new(), next: until.min(latest) }),
             Opening::Open => {}
         }
         let lease_for = LONGEST_WAIT + self.subscription.timeout + SETTLING;
         let claimed = store.claim_deliveries(name, now, most, lease_for).await?;
-        // With as many as were asked for, there may be more: the next look tells.
-        let next_due = if claimed.len() == most { None } else { store.next_due(name).await? };
-        Ok(Look { asked: most, claimed, next_due })
+        if claimed.len() == most {
+            return Ok(Look { claimed, next: now });
+        }
+        let next = match store.next_due(name).await? {
+            // It was due before, but the store did not hand it out: asking at once would give the same answer.
+            Some(due) if due <= now => now + REST_AFTER_REFUSAL,
+            Some(due) => due.min(latest),
+            None => latest,
+        };
+        Ok(Look { claimed, next })
     }
 
     async fn load_state(&self) -> Result<(), StoreError> {
