@@ -146,15 +146,11 @@ impl<'a> Texts<'a> {
 
 fn render(template: &Template, params: &Value) -> Result<String, TemplateError> {
     let context = TemplateContext { params, cursor: None, item: None, now: Timestamp::EPOCH, page: None };
-    if is_plain(template) { Ok(template.source().to_owned()) } else { template.render(&context) }
+    template.render(&context)
 }
 
 fn references(template: &Template) -> Vec<String> {
-    if is_plain(template) { Vec::new() } else { template.references() }
-}
-
-fn is_plain(template: &Template) -> bool {
-    !template.source().contains('{')
+    template.references()
 }
 
 /// Returns where a name stands in the text of a node.
