@@ -1,3 +1,7 @@
 //! The `pollhook` command: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pollhook::cli::main(std::env::args_os())
+}

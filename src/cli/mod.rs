@@ -1,1 +1,145 @@
-//!
+//! The commands, a file each. They print for people, or JSON for programs with `--json`.
+
+mod check;
+mod client;
+mod deliveries;
+mod demo;
+mod events;
+mod failure;
+mod listen;
+mod logging;
+mod output;
+mod receiver;
+mod replay;
+mod run;
+mod status;
+mod try_connector;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Configuration, Environment};
+use failure::Failure;
+use logging::LogOptions;
+use output::Output;
+
+/// Turns any HTTP API into a source of webhooks.
+#[derive(Debug, Parser)]
+#[command(name = "pollhook", version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands understand.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The configuration file
+    #[arg(long, short, global = true, value_name = "FILE", env = "POLLHOOK_CONFIG", default_value = "config.toml")]
+    config: PathBuf,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See it work in a minute: a sample API, the bridge and a verifying receiver in one process
+    Demo(demo::DemoArguments),
+    /// Run the service
+    Run(run::RunArguments),
+    /// Tell whether the configuration is right: every mistake, with its place
+    Check(check::CheckArguments),
+    /// Poll a connector once, without state: its pages, items and keys, and what would be sent
+    Try(try_connector::TryArguments),
+    /// Receive deliveries here: print and verify them
+    Listen(listen::ListenArguments),
+    /// Show connectors and subscriptions of the running service, what fails and since when
+    Status(status::StatusArguments),
+    /// List the events of the running service, the newest first
+    Events(events::EventsArguments),
+    /// List the deliveries of the running service, or show one with its attempts
+    Deliveries(deliveries::DeliveriesArguments),
+    /// Queue a delivery again, or all dead letters of a subscription
+    Replay(replay::ReplayArguments),
+}
+
+/// Does what the arguments say, and returns 0 if it went well, 1 if it failed, 2 for wrong usage or configuration.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, with exit code 0. A closed terminal is no reason to complain.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let mut output = Output::of_process();
+    match dispatch(arguments, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(&mut output),
+    }
+}
+
+fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Demo(arguments) => many_threads(demo::demo(arguments, &global, output)),
+        Command::Run(arguments) => many_threads(run::run(arguments, &global, output)),
+        Command::Check(arguments) => check::check(&arguments, &global, output),
+        Command::Try(arguments) => one_thread(try_connector::try_connector(arguments, &global, output)),
+        Command::Listen(arguments) => one_thread(listen::listen(arguments, &global, output)),
+        Command::Status(arguments) => one_thread(status::status(arguments, &global, output)),
+        Command::Events(arguments) => one_thread(events::events(arguments, &global, output)),
+        Command::Deliveries(arguments) => one_thread(deliveries::deliveries(arguments, &global, output)),
+        Command::Replay(arguments) => one_thread(replay::replay(arguments, &global, output)),
+    }
+}
+
+fn many_threads(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime(tokio::runtime::Builder::new_multi_thread(), command)
+}
+
+fn one_thread(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    runtime(tokio::runtime::Builder::new_current_thread(), command)
+}
+
+fn runtime(
+    mut builder: tokio::runtime::Builder,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let runtime = builder.enable_all().build().map_err(|error| Failure::caused("cannot start the runtime", error))?;
+    let result = runtime.block_on(command);
+    // A blocking call that hangs, such as a name look-up, does not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+impl Global {
+    /// Loads the configuration file, or fails with every mistake in it.
+    fn load(&self) -> Result<Configuration, Failure> {
+        crate::config::load(&self.config, &Environment::of_process()).map_err(Failure::Configuration)
+    }
+
+    /// Says what is allowed in a configuration but probably not meant.
+    fn warn(&self, configuration: &Configuration, output: &mut Output) {
+        if !configuration.warnings.is_empty() {
+            output.say(&configuration.warnings.render(output.styled_errors()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_arguments_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -116,6 +116,11 @@ impl HttpError {
     }
 }
 
+/// Returns the usual phrase for a status, such as `Not Found`.
+pub fn reason(status: u16) -> Option<&'static str> {
+    reqwest::StatusCode::from_u16(status).ok()?.canonical_reason()
+}
+
 impl HttpClient {
     /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
     pub fn new() -> Result<Self, HttpError> {

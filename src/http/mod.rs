@@ -3,7 +3,7 @@
 mod client;
 mod retry_after;
 
-pub use client::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits};
+pub use client::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, reason};
 pub use reqwest::Method;
 pub use reqwest::header;
 pub use retry_after::{LONGEST_RETRY_AFTER, retry_after};

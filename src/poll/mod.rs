@@ -1,3 +1,25 @@
 //! An API → changes: fetch pages, decode them, extract items, detect changes, commit.
+//!
+//! [`driver`] polls a connector on its schedule, [`poller`] makes one poll, and [`look`] makes one without state.
 
 pub mod detect;
+pub mod driver;
+pub mod error;
+pub mod events;
+pub mod look;
+pub mod poller;
+
+mod auth;
+mod decode;
+mod extract;
+mod fetch;
+mod paginate;
+mod patch;
+mod request;
+mod walk;
+
+pub use error::PollFailure;
+pub use events::created_event;
+pub use look::{Look, Problem, look};
+pub use poller::{ChangeCounts, PollContext, PollOutcome, PollReport, Poller};
+pub use walk::Visit;

@@ -1,1 +1,128 @@
-//!
+//! Starts, supervises and stops everything that runs: the server, a poll loop per connector, a lane per subscription,
+//! and the pruning of what retention no longer keeps.
+
+mod retention;
+pub mod supervisor;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::clock::SharedClock;
+use crate::config::Configuration;
+use crate::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
+use crate::http::{HttpClient, HttpError};
+use crate::model::event::Route;
+use crate::poll::{PollContext, Poller, driver};
+use crate::server::{self, ServerState};
+use crate::store::{SharedStore, StoreError};
+use crate::telemetry::SharedTelemetry;
+
+use supervisor::{OnCancel, OnFailure, Supervisor, TaskKind};
+
+/// How long polls and deliveries that are under way may take to finish once the service is told to stop.
+pub const GRACE: Duration = Duration::from_secs(20);
+
+/// Everything that the service runs on. All of it is passed in, so that tests run the real service.
+pub struct Service {
+    pub configuration: Configuration,
+    pub store: SharedStore,
+    pub listener: TcpListener,
+    pub clock: SharedClock,
+    pub telemetry: SharedTelemetry,
+}
+
+/// Why the service could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    #[error("the HTTP client cannot be set up")]
+    Client(#[source] HttpError),
+    #[error("the task {0} failed, and the service cannot go on without it")]
+    Task(String),
+    #[error("the store could not be closed")]
+    Close(#[source] StoreError),
+}
+
+/// Runs the service until `shutdown` ends: then nothing new is begun, what is under way is finished within
+/// [`GRACE`], and the store is closed.
+pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError> {
+    let Service { configuration, store, listener, clock, telemetry } = service;
+    let http = HttpClient::new().map_err(ServiceError::Client)?;
+    let route: Arc<dyn Route> = Arc::new(SubscriptionSet::new(configuration.subscriptions.clone(), telemetry.clone()));
+    let mut supervisor = Supervisor::new(clock.clone());
+
+    let state = Arc::new(ServerState::new(&configuration, store.clone(), clock.clone(), telemetry.clone()));
+    let listener = Mutex::new(Some(listener));
+    supervisor.start(
+        TaskKind { name: "server".to_owned(), on_failure: OnFailure::StopService, on_cancel: OnCancel::Finish },
+        move |stop| {
+            let listener = listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let state = state.clone();
+            async move { server::run(listener.expect("the server is started once"), state, stop).await }
+        },
+    );
+
+    let poll_context = PollContext {
+        http: http.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        route: route.clone(),
+        telemetry: telemetry.clone(),
+    };
+    for connector in &configuration.connectors {
+        let poller = Poller::new(connector.clone(), poll_context.clone());
+        supervisor.start(
+            TaskKind {
+                name: format!("poll {}", connector.name),
+                on_failure: OnFailure::Restart,
+                on_cancel: OnCancel::Finish,
+            },
+            move |stop| {
+                let poller = poller.clone();
+                async move { Ok(driver::run(poller, stop).await?) }
+            },
+        );
+    }
+
+    let deliver_context = DeliverContext {
+        http,
+        store: store.clone(),
+        clock: clock.clone(),
+        route,
+        renderer: Arc::new(Renderer::default()),
+        telemetry: telemetry.clone(),
+    };
+    for subscription in &configuration.subscriptions {
+        let (subscription, context) = (subscription.clone(), deliver_context.clone());
+        supervisor.start(
+            TaskKind {
+                name: format!("deliver {}", subscription.name),
+                on_failure: OnFailure::Restart,
+                on_cancel: OnCancel::Finish,
+            },
+            move |stop| {
+                let lane = Lane::new(subscription.clone(), context.clone());
+                async move {
+                    lane.run(stop).await;
+                    Ok(())
+                }
+            },
+        );
+    }
+
+    let retention = configuration.retention;
+    let (pruned, pruning_clock) = (store.clone(), clock.clone());
+    supervisor.start(
+        TaskKind { name: "retention".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Drop },
+        move |_stop| retention::run(pruned.clone(), pruning_clock.clone(), retention),
+    );
+
+    let ended = supervisor.run_until(shutdown, GRACE).await;
+    let closed = store.close().await.map_err(ServiceError::Close);
+    ended.map_err(|failed| ServiceError::Task(failed.task))?;
+    closed?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,13 +1,149 @@
 //! What is observed of polls.
 
-use prometheus_client::registry::Registry;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::change::ChangeKind;
+use crate::model::id::ConnectorName;
+use crate::poll::{PollOutcome, PollReport};
 
 /// What is observed of polls.
 #[derive(Debug)]
-pub struct PollTelemetry {}
+pub struct PollTelemetry {
+    polls: Family<OutcomeLabels, Counter>,
+    duration: Family<ConnectorLabel, Histogram>,
+    items: Family<ConnectorLabel, Gauge>,
+    changes: Family<ChangeLabels, Counter>,
+    bytes: Family<ConnectorLabel, Counter>,
+    retries: Family<ConnectorLabel, Counter>,
+    succeeded: Family<ConnectorLabel, Gauge<f64, AtomicU64>>,
+    failing: Family<ConnectorLabel, Gauge>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectorLabel {
+    connector: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    connector: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    connector: String,
+    kind: &'static str,
+}
+
+/// From a local source's answer to a long walk, in seconds.
+const DURATION_BUCKETS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+
+fn histogram() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
 
 impl PollTelemetry {
-    pub(super) fn register(_registry: &mut Registry) -> Self {
-        Self {}
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let telemetry = Self {
+            polls: Family::default(),
+            duration: Family::new_with_constructor(histogram),
+            items: Family::default(),
+            changes: Family::default(),
+            bytes: Family::default(),
+            retries: Family::default(),
+            succeeded: Family::default(),
+            failing: Family::default(),
+        };
+        registry.register("polls", "Polls, by what came of them", telemetry.polls.clone());
+        registry.register_with_unit("poll_duration", "How long polls took", Unit::Seconds, telemetry.duration.clone());
+        registry.register("poll_items", "Items that the last comparing poll found", telemetry.items.clone());
+        registry.register("changes", "Changes that became events", telemetry.changes.clone());
+        registry.register_with_unit(
+            "poll_read",
+            "Bytes of answers, after decompression",
+            Unit::Bytes,
+            telemetry.bytes.clone(),
+        );
+        registry.register("poll_retries", "Requests that were repeated within a poll", telemetry.retries.clone());
+        registry.register_with_unit(
+            "poll_succeeded_at",
+            "When a poll last succeeded, since 1970",
+            Unit::Seconds,
+            telemetry.succeeded.clone(),
+        );
+        registry.register("connector_failing", "Whether the last poll failed", telemetry.failing.clone());
+        telemetry
+    }
+
+    /// A poll ended, one way or another.
+    pub fn finished(&self, connector: &ConnectorName, report: &PollReport) {
+        let label = || ConnectorLabel { connector: connector.to_string() };
+        let outcome = report.outcome.as_str();
+        self.polls.get_or_create(&OutcomeLabels { connector: connector.to_string(), outcome }).inc();
+        self.duration.get_or_create(&label()).observe(report.elapsed.as_secs_f64());
+        self.bytes.get_or_create(&label()).inc_by(report.bytes as u64);
+        for kind in ChangeKind::ALL {
+            let count = report.changes.of(kind) as u64;
+            if count > 0 {
+                let labels = ChangeLabels { connector: connector.to_string(), kind: kind.as_str() };
+                self.changes.get_or_create(&labels).inc_by(count);
+            }
+        }
+        match &report.outcome {
+            PollOutcome::Held | PollOutcome::Stopped => {}
+            outcome => {
+                let failed = outcome.failure().is_some();
+                self.failing.get_or_create(&label()).set(i64::from(failed));
+                if !failed {
+                    self.succeeded.get_or_create(&label()).set(report.at.as_millis() as f64 / 1000.0);
+                }
+            }
+        }
+        if let PollOutcome::Compared(_) = report.outcome {
+            self.items.get_or_create(&label()).set(i64::try_from(report.items).unwrap_or(i64::MAX));
+        }
+        Self::log(connector, report, outcome);
+    }
+
+    fn log(connector: &ConnectorName, report: &PollReport, outcome: &'static str) {
+        let PollReport { pages, requests, bytes, items, changes, .. } = report;
+        let (created, updated, removed) = (changes.created, changes.updated, changes.removed);
+        let elapsed = format_args!("{}ms", report.elapsed.as_millis());
+        macro_rules! line {
+            ($level:ident, $($rest:tt)+) => {
+                tracing::$level!(%connector, outcome, pages, requests, bytes, items, created, updated, removed, %elapsed, $($rest)+)
+            };
+        }
+        match report.outcome.failure() {
+            Some(failure) => line!(warn, "poll {outcome}: {failure}"),
+            None if changes.total() > 0 => {
+                line!(info, "{connector}: {created} created, {updated} updated, {removed} removed")
+            }
+            None => line!(debug, "{connector}: polled, {outcome}"),
+        }
+        for note in &report.notes {
+            tracing::debug!(%connector, "{connector}: {note}");
+        }
+    }
+
+    /// A request failed and is repeated within the poll.
+    pub fn retrying(&self, connector: &ConnectorName, reason: &str, wait: Duration) {
+        self.retries.get_or_create(&ConnectorLabel { connector: connector.to_string() }).inc();
+        let wait = crate::model::quantity::format_duration(wait);
+        tracing::debug!(%connector, %wait, "{connector}: trying again in {wait}: {reason}");
+    }
+
+    /// A connector's schedule names no time that exists.
+    pub fn never_due(&self, connector: &ConnectorName) {
+        tracing::warn!(%connector, "{connector} is never polled: its schedule names a date that does not exist");
     }
 }

@@ -1,0 +1,121 @@
+//! How commands ask the running service.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use super::Global;
+use super::failure::Failure;
+use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method};
+use crate::model::quantity::ByteSize;
+use crate::model::secret::Secret;
+use crate::server::wire::SLOWEST_ANSWER;
+use crate::service::supervisor::describe_error;
+
+/// Which service a command asks.
+#[derive(Debug, clap::Args)]
+pub struct ServiceOptions {
+    /// The running service; by default the one that the configuration describes
+    #[arg(long, value_name = "URL", env = "POLLHOOK_SERVER")]
+    server: Option<Url>,
+    /// The token of its admin API; by default the one in the configuration
+    #[arg(long, value_name = "TOKEN", env = "POLLHOOK_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+/// The admin API of a running service.
+pub struct ServiceClient {
+    http: HttpClient,
+    base: Url,
+    token: Option<Secret>,
+}
+
+const LARGEST_ANSWER: ByteSize = ByteSize::mebibytes(256);
+
+impl ServiceOptions {
+    /// Returns the admin API that the options or the configuration name.
+    pub fn connect(self, global: &Global) -> Result<ServiceClient, Failure> {
+        let given_token = self.token.map(Secret::new);
+        let (base, token) = match self.server {
+            Some(server) => (server, given_token),
+            None => {
+                let server = global.load()?.server;
+                let base = Url::parse(&format!("http://{}/", reachable(server.listen)))
+                    .expect("a socket address makes an address");
+                (base, given_token.or(server.token))
+            }
+        };
+        let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
+        Ok(ServiceClient { http, base, token })
+    }
+}
+
+/// A service that listens on all addresses is reached on loopback.
+fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    listen
+}
+
+impl ServiceClient {
+    /// Gets a resource; `query` is added to its path.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<T, Failure> {
+        let mut url = self.resource(path)?;
+        let given: Vec<_> =
+            query.iter().filter_map(|(name, value)| value.as_ref().map(|value| (name, value))).collect();
+        if !given.is_empty() {
+            url.query_pairs_mut().extend_pairs(given);
+        }
+        self.ask(Method::GET, url, Vec::new()).await
+    }
+
+    /// Posts a request to a resource.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_vec(request).map_err(|error| Failure::caused("cannot write the request", error))?;
+        self.ask(Method::POST, self.resource(path)?, body).await
+    }
+
+    fn resource(&self, path: &str) -> Result<Url, Failure> {
+        self.base
+            .join(path)
+            .map_err(|error| Failure::Usage(format!("{} is no address of a service: {error}", self.base)))
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url, body: Vec<u8>) -> Result<T, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if !body.is_empty() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(token) = &self.token {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+                .map_err(|_| Failure::Usage("the token has characters that a header cannot carry".to_owned()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let request = HttpRequest { method, url, headers, body: body.into() };
+        let limits = Limits { deadline: SLOWEST_ANSWER, body: BodyLimit::Refuse(LARGEST_ANSWER) };
+        let response = self.http.send(request, limits).await.map_err(|error| self.unreachable(&error))?;
+        if (200..300).contains(&response.status) {
+            return serde_json::from_slice(&response.body)
+                .map_err(|error| Failure::caused(format!("{} gave an answer that cannot be read", self.base), error));
+        }
+        let problem: Option<Value> = serde_json::from_slice(&response.body).ok();
+        let detail = problem.as_ref().and_then(|problem| problem.get("detail")).and_then(Value::as_str);
+        Err(Failure::Failed(match detail {
+            Some(detail) => detail.to_owned(),
+            None => format!("{} answered {}; is it pollhook that runs there?", self.base, response.status),
+        }))
+    }
+
+    fn unreachable(&self, error: &HttpError) -> Failure {
+        let cause = describe_error(error);
+        Failure::Failed(format!("the service at {} does not answer ({cause}); start it with `pollhook run`", self.base))
+    }
+}

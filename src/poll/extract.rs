@@ -1,0 +1,147 @@
+//! A page's value → its items.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
+use crate::model::connector::Connector;
+use crate::model::expression::Expression;
+use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
+use crate::model::item::Item;
+
+/// The longest key, in bytes.
+pub const LONGEST_KEY: usize = 1024;
+
+/// The most characters of a source's own error message that are repeated.
+const LONGEST_REPORT: usize = 500;
+
+/// What a page holds.
+#[derive(Debug)]
+pub(super) struct Extraction {
+    pub items: Vec<Item>,
+    /// How many values `response.items` gave, before `item.filter`.
+    pub yielded: usize,
+}
+
+/// Returns the items of a page's value, which is the page of this number, counted from 1.
+pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
+    check_reported_error(connector, &value)?;
+    // A failed expression leaves nothing to show, so that has to be set aside first.
+    let excerpt = Excerpt::of_value(&connector.redactor, &value);
+    let expression = &connector.response.items;
+    let values = expression.into_outputs(value).map_err(|error| PageError::Response {
+        setting: "response.items",
+        expression: expression.source().to_owned(),
+        error,
+        excerpt,
+    })?;
+    let yielded = values.len();
+    let mut items = Vec::with_capacity(yielded);
+    let mut canonical = Canonical::default();
+    for (index, value) in values.into_iter().enumerate() {
+        match item(connector, &value, &mut canonical) {
+            Ok(Some((key, fingerprint))) => {
+                items.push(Item { key_hash: KeyHash::of(&key), key, fingerprint, value });
+            }
+            Ok(None) => {}
+            Err(problem) => {
+                let excerpt = Excerpt::of_value(&connector.redactor, &value);
+                return Err(PageError::Item { item: Place { page, position: index + 1, excerpt }, problem });
+            }
+        }
+    }
+    Ok(Extraction { items, yielded })
+}
+
+fn check_reported_error(connector: &Connector, value: &Value) -> Result<(), PageError> {
+    let Some(expression) = &connector.response.error else { return Ok(()) };
+    let outputs = expression.outputs(value).map_err(|error| PageError::Response {
+        setting: "response.error",
+        expression: expression.source().to_owned(),
+        error,
+        excerpt: Excerpt::of_value(&connector.redactor, value),
+    })?;
+    match outputs.first().map(AsRef::as_ref) {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+        Some(report) => {
+            let text = report.as_str().map_or_else(|| report.to_string(), str::to_owned);
+            let message = beginning(&connector.redactor, text.as_bytes(), LONGEST_REPORT);
+            Err(PageError::Reported { message })
+        }
+    }
+}
+
+/// Returns an item's key and fingerprint; `None` if the filter leaves it out.
+fn item(
+    connector: &Connector,
+    value: &Value,
+    canonical: &mut Canonical,
+) -> Result<Option<(String, Fingerprint)>, ItemProblem> {
+    if let Some(filter) = &connector.item.filter
+        && !filter.is_truthy(value).map_err(|error| failed("item.filter", filter, error))?
+    {
+        return Ok(None);
+    }
+    let key = key(&connector.item.key, value)?;
+    if key.len() > LONGEST_KEY {
+        return Err(ItemProblem::LongKey(key.len()));
+    }
+    Ok(Some((key, fingerprint(connector, value, canonical)?)))
+}
+
+fn failed(
+    setting: &'static str,
+    expression: &Expression,
+    error: crate::model::expression::ExpressionError,
+) -> ItemProblem {
+    ItemProblem::Expression { setting, expression: expression.source().to_owned(), error }
+}
+
+fn key(expressions: &[Expression], value: &Value) -> Result<String, ItemProblem> {
+    if let [expression] = expressions {
+        return Ok(match key_part(expression, value)?.into_owned() {
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
+    }
+    let parts = expressions.iter().map(|expression| Ok(key_part(expression, value)?.into_owned()));
+    Ok(Value::Array(parts.collect::<Result<_, ItemProblem>>()?).to_string())
+}
+
+/// Returns the one value of a key expression, which identifies something.
+fn key_part<'a>(expression: &Expression, value: &'a Value) -> Result<Cow<'a, Value>, ItemProblem> {
+    let mut outputs = expression.outputs(value).map_err(|error| failed("item.key", expression, error))?;
+    let found = match (outputs.len(), outputs.first().map(AsRef::as_ref)) {
+        (1, Some(Value::Null)) => "null",
+        (1, Some(Value::Array(_))) => "an array",
+        (1, Some(Value::Object(_))) => "an object",
+        (1, Some(Value::String(text))) if text.is_empty() => "an empty text",
+        (1, _) => return Ok(outputs.swap_remove(0)),
+        (0, _) => "nothing",
+        _ => "several values",
+    };
+    Err(ItemProblem::Key { expression: expression.source().to_owned(), found })
+}
+
+fn fingerprint(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Fingerprint, ItemProblem> {
+    let rules = &connector.item;
+    let mut counting = Cow::Borrowed(value);
+    for ignored in &rules.ignore {
+        ignored.delete_from(counting.to_mut()).map_err(|error| failed("item.ignore", ignored, error))?;
+    }
+    match &rules.watch {
+        None => canonical.push(&counting),
+        Some(watched) => {
+            for expression in watched {
+                let outputs = expression.outputs(&counting).map_err(|error| failed("item.watch", expression, error))?;
+                // Counted, so that the outputs of one expression cannot pass for those of the next.
+                canonical.push(&Value::from(outputs.len()));
+                for output in &outputs {
+                    canonical.push(output);
+                }
+            }
+        }
+    }
+    Ok(canonical.finish())
+}

@@ -1,0 +1,143 @@
+//! Where the next page is.
+
+use url::Url;
+
+use super::auth;
+use super::error::{Excerpt, PageError};
+use crate::http::header::{HeaderMap, LINK};
+use crate::model::connector::{Connector, Pagination};
+
+/// Returns the most pages that one poll of the connector reads.
+pub(super) fn max_pages(connector: &Connector) -> usize {
+    match connector.pagination {
+        Pagination::Single => 1,
+        Pagination::Link { max_pages } => max_pages.max(1),
+    }
+}
+
+/// Returns the address of the page after this one, without secrets that auth adds; `None` if it is the last.
+pub(super) fn next_page(connector: &Connector, page: &Url, headers: &HeaderMap) -> Result<Option<Url>, PageError> {
+    let Pagination::Link { .. } = connector.pagination else { return Ok(None) };
+    let Some(target) = next_link(headers) else { return Ok(None) };
+    let next = page.join(&target).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
+    let Some(mut next) = next else {
+        return Err(PageError::Link { excerpt: Excerpt::of(&connector.redactor, target.as_bytes()) });
+    };
+    next.set_fragment(None);
+    // Behind a proxy that ends TLS, many a server believes that it was called by plain HTTP.
+    if page.scheme() == "https" && next.scheme() == "http" && next.host() == page.host() && next.port().is_none() {
+        next.set_scheme("https").expect("one web scheme can replace another");
+    }
+    auth::forget_query_auth(connector, &mut next);
+    Ok(Some(next))
+}
+
+/// Returns the target of the first link with the relation `next` (RFC 8288).
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    headers.get_all(LINK).iter().find_map(|line| {
+        let text = String::from_utf8_lossy(line.as_bytes());
+        let mut rest = &*text;
+        while let Some((link, after)) = Link::parse(rest) {
+            if link.is_next() {
+                return Some(link.target.to_owned());
+            }
+            rest = after;
+        }
+        None
+    })
+}
+
+struct Link<'a> {
+    target: &'a str,
+    params: Vec<(&'a str, String)>,
+}
+
+impl<'a> Link<'a> {
+    /// Takes one link off the beginning of a header's value. What is malformed ends the list.
+    fn parse(text: &'a str) -> Option<(Self, &'a str)> {
+        let text = text.trim_start_matches([' ', '\t', ',']);
+        let (target, mut rest) = text.strip_prefix('<')?.split_once('>')?;
+        let mut params = Vec::new();
+        loop {
+            rest = rest.trim_start();
+            let Some(after) = rest.strip_prefix(';') else { break };
+            let name_end = after.find(['=', ';', ',']).unwrap_or(after.len());
+            let name = after[..name_end].trim();
+            rest = &after[name_end..];
+            let value = match rest.strip_prefix('=') {
+                Some(after) => param_value(after.trim_start(), &mut rest),
+                None => String::new(),
+            };
+            if !name.is_empty() {
+                params.push((name, value));
+            }
+        }
+        // A list goes on after a comma; anything else there is malformed.
+        let rest = if rest.starts_with(',') { rest } else { "" };
+        Some((Self { target: target.trim(), params }, rest))
+    }
+
+    fn param(&self, wanted: &str) -> Option<&str> {
+        self.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
+    }
+
+    /// Tells whether this link leads from this page to the next. One with an anchor is about another resource.
+    fn is_next(&self) -> bool {
+        self.param("anchor").is_none()
+            && self
+                .param("rel")
+                .is_some_and(|relations| relations.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next")))
+    }
+}
+
+/// Reads a token or quoted text, and leaves what follows it in `rest`.
+fn param_value<'a>(text: &'a str, rest: &mut &'a str) -> String {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find([';', ',']).unwrap_or(text.len());
+        *rest = &text[end..];
+        return text[..end].trim_end().to_owned();
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices();
+    while let Some((index, c)) = chars.next() {
+        match c {
+            '"' => {
+                *rest = &quoted[index + 1..];
+                return value;
+            }
+            '\\' => value.extend(chars.next().map(|(_, escaped)| escaped)),
+            c => value.push(c),
+        }
+    }
+    *rest = "";
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_link_is_found_in_any_notation_of_rfc_8288() {
+        let check = |lines: &[&str], expected: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(LINK, line.parse().expect("a header value"));
+            }
+            assert_eq!(next_link(&headers).as_deref(), expected, "{lines:?}");
+        };
+        check(&[], None);
+        check(&[r#"<https://a/?p=2>; rel="next""#], Some("https://a/?p=2"));
+        check(&["</p/2>;rel=next"], Some("/p/2"));
+        check(&[r#"<?p=1>; rel="prev", <?p=3>; rel="next", <?p=9>; rel="last""#], Some("?p=3"));
+        check(&[r#"<?p=1>; rel="prev""#, r#"<?p=3>; rel="next""#], Some("?p=3"));
+        check(&[r#"<a>; title="one; two, <b>; rel=\"next\""; rel="prev", <c>; REL="last Next""#], Some("c"));
+        check(&[r#"<a,b;c>; rel = "next""#], Some("a,b;c"));
+        check(&[r#"<a>; rel="prev"; rel="next""#], None);
+        check(&[r##"<a>; rel="next"; anchor="#other""##], None);
+        check(&[r#"<a>; rel="nextish""#, "<b>", "b; rel=next", "<c; rel=next", r#"<d>; rel="next"#], Some("d"));
+        check(&["<a>; rel=prev; crossorigin, <b>; rel=next;"], Some("b"));
+        check(&[", ,<b>; rel=next"], Some("b"));
+        check(&[r#"<>; rel="next""#], Some(""));
+    }
+}

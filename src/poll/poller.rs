@@ -1,0 +1,492 @@
+//! One poll: lease, walk, detect, commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::detect::{Detection, Footing, Note, detect};
+use super::error::PollFailure;
+use super::events::{EventError, Subject, event, keep};
+use super::paginate;
+use super::request::PageRequest;
+use super::walk::{Reading, Walked, Walker, compute};
+use crate::clock::SharedClock;
+use crate::http::HttpClient;
+use crate::model::change::ChangeKind;
+use crate::model::connector::{Connector, RulesDigest};
+use crate::model::event::{Event, Route, ServiceNews};
+use crate::model::fingerprint::KeyHash;
+use crate::model::item::{Completeness, Item, KeptItem, PageMemory, Presence, SeenItem};
+use crate::model::time::Timestamp;
+use crate::store::{
+    ConnectorState, PollCommit, PollLease, RulesMemory, SeenSelection, SeenUpdate, SharedStore, StoreError,
+};
+use crate::telemetry::SharedTelemetry;
+
+/// After how many failed polls in a row an event tells of it.
+pub const FAILURES_BEFORE_NEWS: u32 = 3;
+
+/// How old the last comparison becomes before pages are read although they seem unchanged. It bounds how long a
+/// server's wrong validators can hide a change.
+pub const LONGEST_WITHOUT_COMPARING: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much longer than `forget_after` seen items are kept, because when they were last seen is refreshed only daily.
+const FORGETTING_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a lease lasts beyond the work that is done under it, so that the commit finds it still held.
+const TIME_TO_COMMIT: Duration = Duration::from_secs(60);
+
+/// The longest that a poll may fetch pages.
+const LONGEST_FETCHING: Duration = Duration::from_secs(15 * 60);
+
+/// What polls need of the house.
+#[derive(Clone)]
+pub struct PollContext {
+    pub http: HttpClient,
+    pub store: SharedStore,
+    pub clock: SharedClock,
+    pub route: Arc<dyn Route>,
+    pub telemetry: SharedTelemetry,
+}
+
+/// Polls one connector.
+#[derive(Clone)]
+pub struct Poller {
+    connector: Arc<Connector>,
+    context: PollContext,
+}
+
+/// What came of a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollReport {
+    pub outcome: PollOutcome,
+    /// When it began.
+    pub at: Timestamp,
+    pub elapsed: Duration,
+    /// How many pages were answered; those that were asked about and then read count once more.
+    pub pages: usize,
+    /// How many requests were sent, redirects and repeated tries included.
+    pub requests: usize,
+    /// Of all answers, after decompression.
+    pub bytes: usize,
+    /// How many items were compared.
+    pub items: usize,
+    /// The changes that became events.
+    pub changes: ChangeCounts,
+    /// What is odd about the pages and items, for people.
+    pub notes: Vec<String>,
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// All pages are those of the last poll: nothing was read.
+    Unchanged,
+    /// The items were compared and what changed is durable.
+    Compared(Completeness),
+    /// Some page failed; what had been found before is durable.
+    Partial(PollFailure),
+    /// Nothing was learnt.
+    Failed(PollFailure),
+    /// Someone else polls this connector at present, or took it over.
+    Held,
+    /// It was told to stop, and nothing was committed.
+    Stopped,
+}
+
+impl PollOutcome {
+    /// Returns the word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Compared(Completeness::Truncated) => "truncated",
+            Self::Compared(_) => "complete",
+            Self::Partial(_) => "partial",
+            Self::Failed(_) => "failed",
+            Self::Held => "held",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Returns why it counts as failed, if it does.
+    pub fn failure(&self) -> Option<&PollFailure> {
+        match self {
+            Self::Partial(failure) | Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+/// How many changes of each kind there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangeCounts {
+    pub created: usize,
+    pub updated: usize,
+    pub removed: usize,
+}
+
+impl ChangeCounts {
+    /// Returns how many there were of this kind.
+    pub fn of(&self, kind: ChangeKind) -> usize {
+        match kind {
+            ChangeKind::Created => self.created,
+            ChangeKind::Updated => self.updated,
+            ChangeKind::Removed => self.removed,
+        }
+    }
+
+    /// Returns how many there were in all.
+    pub fn total(&self) -> usize {
+        self.created + self.updated + self.removed
+    }
+
+    fn count(&mut self, kind: ChangeKind) {
+        match kind {
+            ChangeKind::Created => self.created += 1,
+            ChangeKind::Updated => self.updated += 1,
+            ChangeKind::Removed => self.removed += 1,
+        }
+    }
+}
+
+/// Why a poll ended before it came to a commit of its own.
+enum Broken {
+    Failure(PollFailure),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Poller {
+    /// Returns what polls a connector.
+    pub fn new(connector: Arc<Connector>, context: PollContext) -> Self {
+        Self { connector, context }
+    }
+
+    /// Returns the connector that is polled.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
+    pub(super) fn context(&self) -> &PollContext {
+        &self.context
+    }
+
+    /// Polls once. Fails only if the store does.
+    pub async fn poll(&self) -> Result<PollReport, StoreError> {
+        self.poll_until(&CancellationToken::new()).await
+    }
+
+    /// Polls once. When it is told to stop, it fetches no more, but a commit that has begun is finished.
+    pub async fn poll_until(&self, stop: &CancellationToken) -> Result<PollReport, StoreError> {
+        let PollContext { store, clock, telemetry, .. } = &self.context;
+        let mut report = PollReport {
+            outcome: PollOutcome::Held,
+            at: clock.now(),
+            elapsed: Duration::ZERO,
+            pages: 0,
+            requests: 0,
+            bytes: 0,
+            items: 0,
+            changes: ChangeCounts::default(),
+            notes: Vec::new(),
+        };
+        let began = clock.monotonic();
+        let lease_for = longest_fetching(&self.connector) + TIME_TO_COMMIT;
+        if let Some(lease) = store.lease_poll(&self.connector.name, report.at, lease_for).await? {
+            match self.poll_leased(lease, stop, &mut report).await {
+                Ok(()) => {}
+                Err(StoreError::StaleLease { .. }) => report.outcome = PollOutcome::Held,
+                Err(error) => return Err(error),
+            }
+        }
+        report.elapsed = clock.monotonic().saturating_sub(began);
+        telemetry.poll.finished(&self.connector.name, &report);
+        Ok(report)
+    }
+
+    async fn poll_leased(
+        &self,
+        lease: PollLease,
+        stop: &CancellationToken,
+        report: &mut PollReport,
+    ) -> Result<(), StoreError> {
+        let PollContext { http, store, clock, telemetry, .. } = &self.context;
+        let state = lease.state.clone();
+        let mut walker = Walker::new(Arc::clone(&self.connector), http.clone(), clock.clone(), telemetry.clone());
+        let abandon_at = report.at + longest_fetching(&self.connector);
+        let found = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            found = self.walk(&mut walker, state.as_ref(), report.at) => Some(found),
+            () = clock.sleep_until(abandon_at) => {
+                let limit = crate::model::quantity::format_duration(longest_fetching(&self.connector));
+                Some(Err(PollFailure::of(&self.connector, &format!("its pages were not read within {limit}"))))
+            }
+        };
+        report.pages = walker.visits.len();
+        report.requests = walker.requests;
+        report.bytes = walker.visits.iter().map(|visit| visit.bytes).sum();
+        let Some(found) = found else {
+            report.outcome = PollOutcome::Stopped;
+            return store.release_poll(lease).await;
+        };
+        let prepared = match found {
+            Ok(Walked::Unchanged { .. }) => {
+                report.outcome = PollOutcome::Unchanged;
+                Ok(Prepared::only(self.succeeded(state.clone(), report.at)))
+            }
+            Ok(Walked::Read(reading)) => self.compare(state.clone(), reading, report).await,
+            Err(failure) => Err(Broken::Failure(failure)),
+        };
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(Broken::Store(error)) => {
+                store.release_poll(lease).await?;
+                return Err(error);
+            }
+            Err(Broken::Failure(failure)) => {
+                report.changes = ChangeCounts::default();
+                let state = self.failed(state.clone(), &failure, report.at);
+                report.outcome = PollOutcome::Failed(failure);
+                Prepared::only(state)
+            }
+        };
+        let news = self.news(state.as_ref(), &prepared.state, report.at);
+        let Prepared { updates, state, forget_before } = prepared;
+        let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
+        store.commit_poll(lease, PollCommit { at: report.at, updates, news, state, forget_before }).await
+    }
+
+    async fn walk(
+        &self,
+        walker: &mut Walker,
+        state: Option<&ConnectorState>,
+        at: Timestamp,
+    ) -> Result<Walked, PollFailure> {
+        let cursor = state.and_then(|state| state.cursor.as_deref());
+        let first = PageRequest::first(&self.connector, cursor, at)
+            .map_err(|error| PollFailure::of(&self.connector, &error))?;
+        walker.walk(&first, state.map_or(&[], |state| self.remembered_pages(state, at))).await
+    }
+
+    /// Returns the pages that may stand for their items: those that were compared lately, under the same rules.
+    fn remembered_pages<'a>(&self, state: &'a ConnectorState, at: Timestamp) -> &'a [PageMemory] {
+        let compared_lately =
+            state.compared_at.is_some_and(|compared_at| at.since(compared_at) < LONGEST_WITHOUT_COMPARING);
+        if state.baselined && compared_lately && state.digest == memory_of(&self.connector.digest) {
+            &state.pages
+        } else {
+            &[]
+        }
+    }
+
+    /// Compares what was read with what is remembered.
+    async fn compare(
+        &self,
+        state: Option<ConnectorState>,
+        reading: Reading,
+        report: &mut PollReport,
+    ) -> Result<Prepared, Broken> {
+        let Reading { items, pages, completeness, truncation, failure } = reading;
+        report.items = items.len();
+        report.notes.extend(truncation.map(|truncation| format!("paging stopped: {truncation}")));
+        let at = report.at;
+        let footing = footing(state.as_ref(), &self.connector.digest);
+        let seen = self.seen_items(&items).await?;
+        let connector = Arc::clone(&self.connector);
+        let (items, detection) = compute(move || {
+            let detection = detect(&connector.changes, footing, &seen, &items, completeness, at);
+            (items, detection)
+        })
+        .await;
+        report.notes.extend(detection.notes.iter().map(|Note::DuplicateKey { key, count }| {
+            format!("{count} items have the key {}", self.connector.redactor.redact(key))
+        }));
+        for change in detection.findings.iter().filter_map(|finding| finding.change) {
+            report.changes.count(change.kind);
+        }
+        let awaits_removal =
+            detection.findings.iter().any(|finding| matches!(finding.seen.presence, Presence::Missing(_)));
+        let item_count = items.len() as u64;
+        let updates = self.updates(items, detection, at).await?;
+        if let Some(failure) = failure {
+            let mut state = self.failed(state, &failure, at);
+            // What is remembered of items is newer now than what is remembered of pages.
+            if !updates.is_empty() {
+                state.pages.clear();
+            }
+            report.outcome = PollOutcome::Partial(failure);
+            return Ok(Prepared { updates, state, forget_before: None });
+        }
+        report.outcome = PollOutcome::Compared(completeness);
+        let is_complete = completeness == Completeness::Complete;
+        Ok(Prepared {
+            updates,
+            state: ConnectorState {
+                compared_at: Some(at),
+                baselined: true,
+                // While an item is on its way to being removed, polls in which it is missing have to be counted.
+                pages: if awaits_removal { Vec::new() } else { pages },
+                digest: memory_of(&self.connector.digest),
+                items: item_count,
+                ..self.succeeded(state, at)
+            },
+            forget_before: is_complete.then(|| at - self.connector.changes.forget_after - FORGETTING_SLACK),
+        })
+    }
+
+    async fn seen_items(&self, items: &[Item]) -> Result<Vec<SeenItem>, StoreError> {
+        let selection = if self.connector.changes.detects_removal() {
+            SeenSelection::All
+        } else {
+            let mut keys: Vec<KeyHash> = items.iter().map(|item| item.key_hash).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            SeenSelection::Keys(keys)
+        };
+        self.context.store.seen_items(&self.connector.name, selection).await
+    }
+
+    /// Returns what is committed of each finding, in the same order.
+    async fn updates(&self, items: Vec<Item>, detection: Detection, at: Timestamp) -> Result<Vec<SeenUpdate>, Broken> {
+        let keeps = self.connector.changes.previous;
+        let mut kept: Vec<Option<KeptItem>> = Vec::new();
+        if keeps {
+            let changed = |finding: &&super::detect::Finding| {
+                finding.change.is_some_and(|change| change.kind != ChangeKind::Created)
+            };
+            let keys = detection.findings.iter().filter(changed).map(|finding| finding.seen.key_hash).collect();
+            kept = self.context.store.kept_items(&self.connector.name, keys).await?;
+        }
+        let connector = Arc::clone(&self.connector);
+        let route = Arc::clone(&self.context.route);
+        let made = compute(move || {
+            let mut kept = kept.into_iter();
+            let mut update = |finding: super::detect::Finding| {
+                let item = finding.item.map(|index| &items[index]);
+                let routed = match finding.change {
+                    None => None,
+                    Some(change) => {
+                        let before = if change.kind == ChangeKind::Created { None } else { kept.next().flatten() };
+                        let key = item.map(|item| item.key.as_str()).or(finding.seen.key.as_deref());
+                        let subject = Subject {
+                            key: key.unwrap_or_default(),
+                            value: item.map(|item| &item.value),
+                            kept: before.as_deref(),
+                        };
+                        Some(route.route(event(&connector, change, subject, at)?))
+                    }
+                };
+                let kept = item.filter(|_| keeps).map(|item| keep(&item.value));
+                Ok(SeenUpdate { seen: finding.seen, kept, event: routed })
+            };
+            detection.findings.into_iter().map(&mut update).collect::<Result<Vec<_>, EventError>>()
+        })
+        .await;
+        made.map_err(|error| Broken::Failure(PollFailure::of(&self.connector, &error)))
+    }
+
+    fn succeeded(&self, state: Option<ConnectorState>, at: Timestamp) -> ConnectorState {
+        ConnectorState {
+            polled_at: at,
+            succeeded_at: Some(at),
+            failures: 0,
+            failing_since: None,
+            last_error: None,
+            not_before: None,
+            ..state.unwrap_or_else(|| never_polled(&self.connector, at))
+        }
+    }
+
+    fn failed(&self, state: Option<ConnectorState>, failure: &PollFailure, at: Timestamp) -> ConnectorState {
+        let state = state.unwrap_or_else(|| never_polled(&self.connector, at));
+        ConnectorState {
+            polled_at: at,
+            failures: state.failures.saturating_add(1),
+            failing_since: state.failing_since.or(Some(at)),
+            last_error: Some(failure.to_string()),
+            not_before: failure.not_before,
+            ..state
+        }
+    }
+
+    /// Returns what there is to tell of the connector itself.
+    fn news(&self, before: Option<&ConnectorState>, after: &ConnectorState, at: Timestamp) -> Option<Event> {
+        let failures_before = before.map_or(0, |state| state.failures);
+        let name = self.connector.name.as_str();
+        if after.failures == FAILURES_BEFORE_NEWS {
+            let data = json!({
+                "failures": after.failures,
+                "since": after.failing_since,
+                "error": after.last_error,
+            });
+            Some(Event::of_service(ServiceNews::ConnectorFailing, name, at, &data))
+        } else if after.failures == 0 && failures_before >= FAILURES_BEFORE_NEWS {
+            let data = json!({
+                "failures": failures_before,
+                "since": before.and_then(|state| state.failing_since),
+            });
+            Some(Event::of_service(ServiceNews::ConnectorRecovered, name, at, &data))
+        } else {
+            None
+        }
+    }
+}
+
+/// What a poll is going to commit.
+struct Prepared {
+    updates: Vec<SeenUpdate>,
+    state: ConnectorState,
+    forget_before: Option<Timestamp>,
+}
+
+impl Prepared {
+    /// A commit that changes nothing but the state.
+    fn only(state: ConnectorState) -> Self {
+        Self { updates: Vec::new(), state, forget_before: None }
+    }
+}
+
+fn never_polled(connector: &Connector, at: Timestamp) -> ConnectorState {
+    ConnectorState {
+        polled_at: at,
+        succeeded_at: None,
+        compared_at: None,
+        baselined: false,
+        cursor: None,
+        pages: Vec::new(),
+        digest: memory_of(&connector.digest),
+        items: 0,
+        failures: 0,
+        failing_since: None,
+        last_error: None,
+        not_before: None,
+    }
+}
+
+fn memory_of(digest: &RulesDigest) -> RulesMemory {
+    RulesMemory { pages: digest.pages, keys: digest.keys, fingerprints: digest.fingerprints }
+}
+
+fn footing(state: Option<&ConnectorState>, digest: &RulesDigest) -> Footing {
+    match state.filter(|state| state.baselined) {
+        None => Footing::First,
+        Some(state) if state.digest.keys != digest.keys => Footing::Rebaseline,
+        Some(state) if state.digest.fingerprints != digest.fingerprints => Footing::Refingerprint,
+        Some(_) => Footing::Usual,
+    }
+}
+
+/// Returns how long a poll may fetch pages: enough for all of them, unless both pages and time limits are many.
+fn longest_fetching(connector: &Connector) -> Duration {
+    let tries_of_one_page = connector.request.timeout * 3 + super::fetch::LONGEST_PAUSE * 2;
+    let pages = u32::try_from(paginate::max_pages(connector)).unwrap_or(u32::MAX);
+    tries_of_one_page.saturating_mul(pages).min(LONGEST_FETCHING).max(tries_of_one_page)
+}

@@ -1,0 +1,291 @@
+//! All pages of one poll: seen to be unchanged, or read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use url::Url;
+
+use super::decode::decode;
+use super::error::{PageError, PollFailure, beginning};
+use super::extract::{Extraction, extract};
+use super::fetch::{Answer, FetchError, Fetcher, shown};
+use super::paginate;
+use super::request::PageRequest;
+use crate::clock::SharedClock;
+use crate::http::HttpClient;
+use crate::model::connector::Connector;
+use crate::model::fingerprint::BodyHash;
+use crate::model::item::{Completeness, Item, PageMemory};
+use crate::telemetry::SharedTelemetry;
+
+/// The most pages that are remembered: of a longer poll, none is.
+pub(super) const MOST_PAGES_REMEMBERED: usize = 500;
+
+/// Walks the pages of one poll. What it counted outlives a walk that was broken off.
+pub(super) struct Walker {
+    connector: Arc<Connector>,
+    http: HttpClient,
+    clock: SharedClock,
+    telemetry: SharedTelemetry,
+    /// How much of each page's answer is shown in its visit.
+    pub answer_shown: usize,
+    /// Every page that was answered, in the order of the requests.
+    pub visits: Vec<Visit>,
+    /// How many requests were sent, redirects and repeated tries included.
+    pub requests: usize,
+}
+
+/// One page that was answered.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// Its address, secrets taken out.
+    pub url: String,
+    pub status: u16,
+    /// After decompression.
+    pub bytes: usize,
+    /// From the first request to the last byte, waits between tries included.
+    pub elapsed: Duration,
+    /// How many values `response.items` gave; zero if the page was not read.
+    pub yielded: usize,
+    /// How many items are left after `item.filter`.
+    pub items: usize,
+    /// The beginning of the answer, secrets taken out, if that was asked for.
+    pub answer: String,
+}
+
+/// What a walk came to.
+#[derive(Debug)]
+pub(super) enum Walked {
+    /// All pages are those of the last poll.
+    Unchanged {
+        completeness: Completeness,
+    },
+    Read(Reading),
+}
+
+/// The items of a poll's pages.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub items: Vec<Item>,
+    /// What to remember of the pages; empty if nothing is to be.
+    pub pages: Vec<PageMemory>,
+    pub completeness: Completeness,
+    /// Why a truncated poll ended where it did.
+    pub truncation: Option<String>,
+    /// Why a partial poll ended where it did.
+    pub failure: Option<PollFailure>,
+}
+
+struct Page {
+    url: Url,
+    answer: Answer,
+}
+
+/// Whether pages are those that are remembered.
+enum Revisit {
+    Unchanged {
+        completeness: Completeness,
+    },
+    /// They are not. The first page, if it is at hand, need not be fetched again.
+    Differs(Option<Page>),
+}
+
+/// What a page's bytes mean.
+struct Understood {
+    hash: BodyHash,
+    extraction: Extraction,
+}
+
+impl Walker {
+    pub fn new(connector: Arc<Connector>, http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+        Self { connector, http, clock, telemetry, answer_shown: 0, visits: Vec::new(), requests: 0 }
+    }
+
+    /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
+    /// them differ. Fails if the first page does.
+    pub async fn walk(&mut self, first: &PageRequest, remembered: &[PageMemory]) -> Result<Walked, PollFailure> {
+        let first_page = if remembered.is_empty() {
+            None
+        } else {
+            match self.revisit(first, remembered).await? {
+                Revisit::Unchanged { completeness } => return Ok(Walked::Unchanged { completeness }),
+                Revisit::Differs(page) => page,
+            }
+        };
+        self.read(first, first_page).await.map(Walked::Read)
+    }
+
+    /// Asks whether the pages are still those that are remembered, in the same chain.
+    async fn revisit(&mut self, first: &PageRequest, remembered: &[PageMemory]) -> Result<Revisit, PollFailure> {
+        let mut request = first.clone();
+        for (index, memory) in remembered.iter().enumerate() {
+            if shown(&self.connector, &request.url) != memory.url {
+                return Ok(Revisit::Differs(None));
+            }
+            let answer = self.fetch(first, &request, Some(memory)).await?;
+            if !answer.is_not_modified() {
+                let body = answer.response.body.clone();
+                if compute(move || BodyHash::of(&body)).await != memory.body {
+                    let page = (index == 0).then_some(Page { url: request.url, answer });
+                    return Ok(Revisit::Differs(page));
+                }
+            }
+            let mut next = self.next_page(&request.url, &answer)?.map(String::from);
+            if next.is_none() && answer.is_not_modified() {
+                // Servers may leave headers that did not change out of a 304.
+                next.clone_from(&memory.next);
+            }
+            if next != memory.next {
+                return Ok(Revisit::Differs(None));
+            }
+            let Some(next) = next.and_then(|next| next.parse().ok()) else { break };
+            request = first.to(next);
+        }
+        let ended = remembered.last().is_none_or(|last| last.next.is_none());
+        let completeness = if ended { Completeness::Complete } else { Completeness::Truncated };
+        Ok(Revisit::Unchanged { completeness })
+    }
+
+    /// Reads all pages, page by page, so that the bytes of one are in memory at a time.
+    async fn read(&mut self, first: &PageRequest, first_page: Option<Page>) -> Result<Reading, PollFailure> {
+        let mut reading = Reading {
+            items: Vec::new(),
+            pages: Vec::new(),
+            completeness: Completeness::Complete,
+            truncation: None,
+            failure: None,
+        };
+        let max_pages = paginate::max_pages(&self.connector);
+        let mut numbers: HashMap<Url, usize> = HashMap::new();
+        let mut request = first.clone();
+        let mut at_hand = first_page;
+        for number in 1.. {
+            numbers.insert(request.url.clone(), number);
+            let next = match self.read_page(number, first, &request, at_hand.take(), &mut reading).await {
+                Ok(None) => break,
+                Ok(Some(next)) => next,
+                Err(failure) if number == 1 => return Err(failure),
+                Err(failure) => {
+                    reading.completeness = Completeness::Partial;
+                    reading.failure = Some(failure);
+                    break;
+                }
+            };
+            let truncation = match numbers.get(&next) {
+                Some(earlier) => Some(format!("page {number} leads back to page {earlier}")),
+                None if number >= max_pages => Some(format!("there are more than {max_pages} pages (max_pages)")),
+                None => None,
+            };
+            if truncation.is_some() {
+                reading.completeness = Completeness::Truncated;
+                reading.truncation = truncation;
+                break;
+            }
+            request = first.to(next);
+        }
+        let is_worth_remembering = |page: &PageMemory| {
+            // An address that only works with its secrets cannot be remembered without them.
+            page.next.as_ref().is_none_or(|next| self.connector.redactor.redact(next) == *next)
+        };
+        if reading.pages.len() > MOST_PAGES_REMEMBERED || !reading.pages.iter().all(is_worth_remembering) {
+            reading.pages.clear();
+        }
+        Ok(reading)
+    }
+
+    /// Reads one page and returns the address of the next one.
+    async fn read_page(
+        &mut self,
+        number: usize,
+        first: &PageRequest,
+        request: &PageRequest,
+        at_hand: Option<Page>,
+        reading: &mut Reading,
+    ) -> Result<Option<Url>, PollFailure> {
+        let answer = match at_hand {
+            Some(page) if page.url == request.url => page.answer,
+            _ => self.fetch(first, request, None).await?,
+        };
+        let connector = Arc::clone(&self.connector);
+        let content_type = answer.content_type().map(str::to_owned);
+        let body = answer.response.body.clone();
+        let understood = compute(move || understand(&connector, number, content_type.as_deref(), &body)).await;
+        let Understood { hash, extraction } = understood
+            .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, &answer.url), &error))?;
+        let next = self.next_page(&request.url, &answer)?;
+        if let Some(visit) = self.visits.last_mut() {
+            visit.yielded = extraction.yielded;
+            visit.items = extraction.items.len();
+        }
+        reading.items.extend(extraction.items);
+        reading.pages.push(PageMemory {
+            url: shown(&self.connector, &request.url),
+            etag: answer.etag(),
+            last_modified: answer.last_modified(),
+            body: hash,
+            next: next.clone().map(String::from),
+        });
+        Ok(next)
+    }
+
+    async fn fetch(
+        &mut self,
+        first: &PageRequest,
+        request: &PageRequest,
+        remembered: Option<&PageMemory>,
+    ) -> Result<Answer, PollFailure> {
+        let began = self.clock.monotonic();
+        let mut fetcher = Fetcher {
+            connector: &self.connector,
+            http: &self.http,
+            clock: &*self.clock,
+            telemetry: &self.telemetry,
+            home: first.url.clone(),
+            requests: 0,
+        };
+        let result = fetcher.fetch(request, remembered).await;
+        self.requests += fetcher.requests;
+        let answer = result.map_err(|FetchError { error, not_before }| {
+            PollFailure::at(&self.connector, &shown(&self.connector, &request.url), &error).and_not_before(not_before)
+        })?;
+        self.visits.push(Visit {
+            url: shown(&self.connector, &request.url),
+            status: answer.response.status,
+            bytes: answer.response.body.len(),
+            elapsed: self.clock.monotonic().saturating_sub(began),
+            yielded: 0,
+            items: 0,
+            answer: beginning(&self.connector.redactor, &answer.response.body, self.answer_shown),
+        });
+        Ok(answer)
+    }
+
+    fn next_page(&self, page: &Url, answer: &Answer) -> Result<Option<Url>, PollFailure> {
+        paginate::next_page(&self.connector, &answer.url, &answer.response.headers)
+            .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, page), &error))
+    }
+}
+
+fn understand(
+    connector: &Connector,
+    number: usize,
+    content_type: Option<&str>,
+    body: &Bytes,
+) -> Result<Understood, PageError> {
+    let value = decode(connector.response.format, content_type, body, &connector.redactor)?;
+    Ok(Understood { hash: BodyHash::of(body), extraction: extract(connector, number, value)? })
+}
+
+/// Does work that takes the processor for long, without keeping others from theirs.
+pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down cancels such work, and it polls nobody any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,246 @@
+//! What the admin API answers, as the commands read it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
+use crate::model::event::{Event, RoutedEvent};
+use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
+use crate::model::time::Timestamp;
+use crate::store::{ConnectorState, DeliveryStateName, Disabled, LaneCounts};
+
+/// A part of a list, and where the next part begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct List<T> {
+    pub data: Vec<T>,
+    /// To be given as `before` to get what follows; absent at the end of the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// Returns a list that is all there is.
+    pub fn whole(data: Vec<T>) -> Self {
+        Self { data, next: None }
+    }
+
+    /// Returns a part of a list that was asked for with this limit; `id` names an entry.
+    pub fn part(data: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
+        let next = (data.len() == limit).then(|| data.last().map(id)).flatten();
+        Self { data, next }
+    }
+}
+
+/// A connector and how its polls went.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectorView {
+    pub name: ConnectorName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When it is polled, in words.
+    pub schedule: String,
+    pub status: ConnectorStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub polled_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succeeded_at: Option<Timestamp>,
+    /// How many items the source had when items were last compared.
+    pub items: u64,
+    /// How many polls in a row have failed.
+    pub failures: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The source asked not to be polled before this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+}
+
+/// How a connector is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectorStatus {
+    /// It was never polled.
+    Waiting,
+    /// Its last poll succeeded.
+    Ok,
+    /// Its last poll failed.
+    Failing,
+}
+
+impl ConnectorStatus {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ok => "ok",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl ConnectorView {
+    /// Returns the view of a connector with this name, schedule and state.
+    pub fn new(name: ConnectorName, title: Option<String>, schedule: String, state: Option<ConnectorState>) -> Self {
+        let status = match &state {
+            None => ConnectorStatus::Waiting,
+            Some(state) if state.failures > 0 => ConnectorStatus::Failing,
+            Some(_) => ConnectorStatus::Ok,
+        };
+        let mut view = Self {
+            name,
+            title,
+            schedule,
+            status,
+            polled_at: None,
+            succeeded_at: None,
+            items: 0,
+            failures: 0,
+            failing_since: None,
+            error: None,
+            not_before: None,
+        };
+        if let Some(state) = state {
+            view.polled_at = Some(state.polled_at);
+            view.succeeded_at = state.succeeded_at;
+            view.items = state.items;
+            view.failures = state.failures;
+            view.failing_since = state.failing_since;
+            view.error = state.last_error;
+            view.not_before = state.not_before;
+        }
+        view
+    }
+}
+
+/// A subscription and its lane.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubscriptionView {
+    pub name: SubscriptionName,
+    /// Secrets taken out.
+    pub url: String,
+    pub status: LaneStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+    /// Counted up to [`MOST_COUNTED`].
+    pub deliveries: LaneCounts,
+}
+
+/// Deliveries are counted up to here; a count that has reached it means "so many or more".
+pub const MOST_COUNTED: usize = 10_000;
+
+/// How a subscription's lane is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LaneStatus {
+    /// Nothing is amiss.
+    Ok,
+    /// Some deliveries wait to be attempted again.
+    Retrying,
+    /// The receiver asked for a pause.
+    Paused,
+    /// Nothing is sent until someone enables it.
+    Disabled,
+}
+
+impl LaneStatus {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Retrying => "retrying",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// An event and where it goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventView {
+    /// The event in the form of the `standard` format.
+    pub event: Event,
+    pub subscriptions: Vec<SubscriptionName>,
+}
+
+impl From<RoutedEvent> for EventView {
+    fn from(routed: RoutedEvent) -> Self {
+        Self { event: (*routed.event).clone(), subscriptions: routed.subscriptions }
+    }
+}
+
+/// A delivery.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeliveryView {
+    pub id: DeliveryId,
+    pub event: EventId,
+    pub subscription: SubscriptionName,
+    pub state: DeliveryStateName,
+    /// When it is attempted next, while it is pending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// When it was settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Timestamp>,
+    /// Why it is dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<DeathReason>,
+    pub attempts: u32,
+}
+
+impl From<Delivery> for DeliveryView {
+    fn from(delivery: Delivery) -> Self {
+        let (state, due, settled_at, reason) = match delivery.state {
+            DeliveryState::Pending { due } => (DeliveryStateName::Pending, Some(due), None, None),
+            DeliveryState::Delivered { at } => (DeliveryStateName::Delivered, None, Some(at), None),
+            DeliveryState::Dead { at, reason } => (DeliveryStateName::Dead, None, Some(at), Some(reason)),
+        };
+        Self {
+            event: delivery.id.event,
+            subscription: delivery.id.subscription.clone(),
+            id: delivery.id,
+            state,
+            due,
+            settled_at,
+            reason,
+            attempts: delivery.attempts,
+        }
+    }
+}
+
+/// A delivery and all its attempts, the oldest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeliveryDetail {
+    pub delivery: DeliveryView,
+    pub attempts: Vec<Attempt>,
+}
+
+/// What is to be queued again: one delivery, or all dead letters of a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryId>,
+    /// Queues all dead letters of this subscription.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_of: Option<SubscriptionName>,
+}
+
+/// How many deliveries were queued again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayAnswer {
+    pub queued: usize,
+}
+
+/// The most entries of a list that one request gets.
+pub const LONGEST_LIST: usize = 500;
+
+/// The entries of a list that a request gets if it does not say how many.
+pub const USUAL_LIST: usize = 50;
+
+/// How long a command waits for the service to answer.
+pub const SLOWEST_ANSWER: Duration = Duration::from_secs(30);

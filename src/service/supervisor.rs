@@ -1,0 +1,253 @@
+//! Every task that runs: named, with a declared meaning of its failure and of its cancellation.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+
+/// Why a task failed, for the log.
+pub type TaskError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a task is called and what its end means.
+#[derive(Debug, Clone)]
+pub struct TaskKind {
+    /// For logs: `server`, `poll orders`.
+    pub name: String,
+    pub on_failure: OnFailure,
+    pub on_cancel: OnCancel,
+}
+
+/// What the failure of a task means. A panic is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The task is started again, after a wait that grows from one second to a minute.
+    Restart,
+    /// The whole service stops, with an error.
+    StopService,
+}
+
+/// What stopping the service means for a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnCancel {
+    /// It is told, and finishes what is under way.
+    Finish,
+    /// It is dropped wherever it is, which loses nothing.
+    Drop,
+}
+
+/// The failure that stopped the service.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The name of the task that failed.
+    pub task: String,
+}
+
+/// Starts tasks, restarts those that fail, and ends them together.
+pub struct Supervisor {
+    clock: SharedClock,
+    tasks: JoinSet<Option<Failed>>,
+    stop: CancellationToken,
+}
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A task that ran this long before it failed starts again after the first wait.
+const STABLE_AFTER: Duration = Duration::from_secs(5 * 60);
+
+impl Supervisor {
+    /// Returns a supervisor without tasks.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, tasks: JoinSet::new(), stop: CancellationToken::new() }
+    }
+
+    /// Starts a task. `make` is called anew for each restart, with the token that tells it to finish.
+    pub fn start<Make, Task>(&mut self, kind: TaskKind, make: Make)
+    where
+        Make: Fn(CancellationToken) -> Task + Send + 'static,
+        Task: Future<Output = Result<(), TaskError>> + Send + 'static,
+    {
+        let (clock, stop) = (self.clock.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let supervised = keep_running(&kind, make, clock, stop.clone());
+            match kind.on_cancel {
+                OnCancel::Finish => supervised.await,
+                OnCancel::Drop => stop.run_until_cancelled(supervised).await.flatten(),
+            }
+        });
+    }
+
+    /// Waits until `shutdown` ends or a task fails that the service cannot be without; then tells all tasks to
+    /// finish, waits for them at most `grace`, and drops those that are left.
+    pub async fn run_until(mut self, shutdown: impl Future<Output = ()>, grace: Duration) -> Result<(), Failed> {
+        let failed = {
+            let failure = async {
+                loop {
+                    match self.tasks.join_next().await {
+                        Some(Ok(Some(failed))) => break failed,
+                        Some(_) => {}
+                        None => std::future::pending().await,
+                    }
+                }
+            };
+            tokio::select! {
+                () = shutdown => None,
+                failed = failure => Some(failed),
+            }
+        };
+        tracing::info!(tasks = self.tasks.len(), "stopping: finishing what is under way");
+        self.stop.cancel();
+        let deadline = self.clock.now() + grace;
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        let in_time = tokio::select! {
+            () = all_ended => true,
+            () = self.clock.sleep_until(deadline) => false,
+        };
+        if !in_time {
+            tracing::warn!(
+                tasks = self.tasks.len(),
+                "stopped waiting: what was under way is taken up at the next start"
+            );
+            self.tasks.shutdown().await;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+async fn keep_running<Make, Task>(
+    kind: &TaskKind,
+    make: Make,
+    clock: SharedClock,
+    stop: CancellationToken,
+) -> Option<Failed>
+where
+    Make: Fn(CancellationToken) -> Task,
+    Task: Future<Output = Result<(), TaskError>>,
+{
+    let mut wait = FIRST_WAIT;
+    loop {
+        let started = clock.monotonic();
+        let cause = match AssertUnwindSafe(make(stop.clone())).catch_unwind().await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => describe_error(&*error),
+            Err(panic) => describe_panic(&*panic),
+        };
+        if kind.on_failure == OnFailure::StopService {
+            tracing::error!(task = kind.name, "the task {} failed: {cause}", kind.name);
+            return Some(Failed { task: kind.name.clone() });
+        }
+        if clock.monotonic().saturating_sub(started) >= STABLE_AFTER {
+            wait = FIRST_WAIT;
+        }
+        tracing::error!(task = kind.name, "the task {} failed and starts again in {wait:?}: {cause}", kind.name);
+        let until = clock.now() + wait;
+        stop.run_until_cancelled(clock.sleep_until(until)).await?;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Returns an error and its causes in one line.
+pub fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn describe_panic(panic: &(dyn Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a bug in pollhook: {}", message.unwrap_or("it panicked"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::model::time::Timestamp;
+
+    fn kind(name: &str, on_failure: OnFailure, on_cancel: OnCancel) -> TaskKind {
+        TaskKind { name: name.to_owned(), on_failure, on_cancel }
+    }
+
+    #[tokio::test]
+    async fn a_failing_or_panicking_task_starts_again_after_a_wait() {
+        let clock = ManualClock::starting_at(Timestamp::EPOCH);
+        let mut supervisor = Supervisor::new(clock.clone());
+        let (runs, third) = (Arc::new(AtomicU32::new(0)), CancellationToken::new());
+        let (counted, reached) = (runs.clone(), third.clone());
+        supervisor.start(kind("flaky", OnFailure::Restart, OnCancel::Finish), move |_| {
+            let (counted, reached) = (counted.clone(), reached.clone());
+            async move {
+                match counted.fetch_add(1, Ordering::Relaxed) {
+                    0 => Err("no luck".into()),
+                    1 => panic!("worse"),
+                    _ => {
+                        reached.cancel();
+                        Ok(())
+                    }
+                }
+            }
+        });
+        let moving = async {
+            while !third.is_cancelled() {
+                clock.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        assert_eq!(supervisor.run_until(moving, GRACE).await, Ok(()));
+        assert_eq!(runs.load(Ordering::Relaxed), 3);
+        assert!(clock.now() >= Timestamp::EPOCH + Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn the_failure_of_a_needed_task_stops_the_service_and_names_it() {
+        let mut supervisor = Supervisor::new(ManualClock::starting_at(Timestamp::EPOCH));
+        supervisor.start(kind("server", OnFailure::StopService, OnCancel::Finish), |_| async { Err("gone".into()) });
+        supervisor.start(kind("waits", OnFailure::Restart, OnCancel::Finish), |stop| async move {
+            stop.cancelled().await;
+            Ok(())
+        });
+        let ended = supervisor.run_until(std::future::pending(), GRACE).await;
+        assert_eq!(ended, Err(Failed { task: "server".to_owned() }));
+    }
+
+    #[tokio::test]
+    async fn stopping_lets_tasks_finish_drops_the_droppable_and_gives_up_after_the_grace_time() {
+        let clock = ManualClock::starting_at(Timestamp::EPOCH);
+        let mut supervisor = Supervisor::new(clock.clone());
+        let finished = Arc::new(AtomicU32::new(0));
+        let counted = finished.clone();
+        supervisor.start(kind("finishes", OnFailure::Restart, OnCancel::Finish), move |stop| {
+            let counted = counted.clone();
+            async move {
+                stop.cancelled().await;
+                counted.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        });
+        supervisor.start(kind("drops", OnFailure::Restart, OnCancel::Drop), |_| std::future::pending());
+        supervisor.start(kind("hangs", OnFailure::Restart, OnCancel::Finish), |_| std::future::pending());
+        let stopping = tokio::join!(supervisor.run_until(async {}, GRACE), async {
+            while finished.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(GRACE);
+        });
+        assert_eq!(stopping.0, Ok(()));
+    }
+
+    const GRACE: Duration = Duration::from_secs(20);
+}
