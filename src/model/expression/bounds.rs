@@ -49,10 +49,6 @@ impl Budget {
             resume_unwind(Box::new(Stop::Stack));
         }
     }
-
-    pub(super) fn steps_taken(&self) -> u64 {
-        MOST_STEPS - self.steps.get()
-    }
 }
 
 fn explain(stop: &(dyn Any + Send)) -> String {

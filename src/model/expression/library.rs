@@ -1,5 +1,6 @@
 //! The functions that an expression may call: jq's, less everything that reads more than its input.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -86,7 +87,7 @@ fn is_left_out(name: &str, arity: usize) -> bool {
 }
 
 /// Returns the given definition after those of the library that it needs, in their order.
-pub(super) fn definitions_for<'s>(main: Def<&'s str>) -> Vec<Def<&'s str>> {
+pub(super) fn definitions_for(main: Def<&str>) -> Vec<Def<&str>> {
     let mut needed = vec![false; DEFINITIONS.len()];
     let mut called: Vec<(&str, usize)> = calls(&main.body);
     let mut known = HashSet::new();
@@ -101,7 +102,8 @@ pub(super) fn definitions_for<'s>(main: Def<&'s str>) -> Vec<Def<&'s str>> {
             }
         }
     }
-    let library = DEFINITIONS.iter().zip(needed).filter_map(|(definition, needed)| needed.then(|| definition.clone()));
+    let library =
+        DEFINITIONS.iter().zip(needed).filter(|(_, needed)| *needed).map(|(definition, _)| definition.clone());
     library.chain([main]).collect()
 }
 
@@ -141,12 +143,10 @@ fn ours() -> [Filter<RunPtr<Kind>>; 3] {
                     Ok(current) => current,
                     Err(error) => return Some(Err(Exn::from(error))),
                 };
-                let goes_on = if by > zero {
-                    current < to
-                } else if by < zero {
-                    current > to
-                } else {
-                    current != to
+                let goes_on = match by.cmp(&zero) {
+                    Ordering::Greater => current < to,
+                    Ordering::Less => current > to,
+                    Ordering::Equal => current != to,
                 };
                 goes_on.then(|| {
                     next = Some(current.clone() + by.clone());

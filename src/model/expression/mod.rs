@@ -99,7 +99,7 @@ impl Expression {
     /// Returns all outputs for an input that is no longer needed; a plain path moves them out of it.
     pub fn into_outputs(&self, input: Value) -> Result<Vec<Value>, ExpressionError> {
         match &self.form {
-            Form::Path(path) => Ok(path.into_outputs(&self.source, input)?),
+            Form::Path(path) => Ok(path.take_outputs(&self.source, input)?),
             Form::Program(program) => program.outputs(&self.source, &input),
         }
     }

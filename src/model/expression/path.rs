@@ -66,7 +66,7 @@ impl Path {
         Ok(outputs)
     }
 
-    pub(super) fn into_outputs(&self, source: &str, mut input: Value) -> Result<Vec<Value>, String> {
+    pub(super) fn take_outputs(&self, source: &str, mut input: Value) -> Result<Vec<Value>, String> {
         // Looking first keeps the moving free of errors, and costs little beside having parsed the input.
         let mut outputs = Vec::with_capacity(self.outputs(source, &input)?.len());
         move_out(&self.steps, &mut input, &mut outputs);
@@ -190,10 +190,14 @@ fn move_out(steps: &[Step], value: &mut Value, outputs: &mut Vec<Value>) {
         (Select::Member(_) | Select::Element(_), Value::Null) => move_out(rest, &mut Value::Null, outputs),
         (Select::Each, Value::Array(elements)) if rest.is_empty() => outputs.append(elements),
         (Select::Each, Value::Array(elements)) => {
-            elements.iter_mut().for_each(|element| move_out(rest, element, outputs));
+            for element in elements {
+                move_out(rest, element, outputs);
+            }
         }
         (Select::Each, Value::Object(members)) => {
-            members.values_mut().for_each(|member| move_out(rest, member, outputs));
+            for member in members.values_mut() {
+                move_out(rest, member, outputs);
+            }
         }
         _ => {}
     }

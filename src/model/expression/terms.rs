@@ -17,16 +17,20 @@ pub(super) fn each<'s>(term: &Term<&'s str>, visit: &mut dyn FnMut(&Term<&'s str
 fn children<'t, 's>(term: &'t Term<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s str>)) {
     match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) | Term::Arr(None) => {}
-        Term::Str(_, parts) => parts.iter().for_each(|part| {
-            if let StrPart::Term(term) = part {
-                visit(term);
+        Term::Str(_, parts) => {
+            for part in parts {
+                if let StrPart::Term(term) = part {
+                    visit(term);
+                }
             }
-        }),
+        }
         Term::Arr(Some(inner)) | Term::Neg(inner) | Term::Label(_, inner) => visit(inner),
-        Term::Obj(members) => members.iter().for_each(|(key, value)| {
-            visit(key);
-            value.iter().for_each(&mut *visit);
-        }),
+        Term::Obj(members) => {
+            for (key, value) in members {
+                visit(key);
+                value.iter().for_each(&mut *visit);
+            }
+        }
         Term::BinOp(left, operator, right) => {
             visit(left);
             if let BinaryOp::Pipe(Some(pattern)) = operator {
@@ -41,26 +45,28 @@ fn children<'t, 's>(term: &'t Term<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s 
         }
         Term::TryCatch(inner, catch) => {
             visit(inner);
-            catch.iter().for_each(|catch| visit(catch));
+            catch.iter().map(|catch| &**catch).for_each(visit);
         }
         Term::IfThenElse(branches, otherwise) => {
-            branches.iter().for_each(|(condition, then)| {
+            for (condition, then) in branches {
                 visit(condition);
                 visit(then);
-            });
-            otherwise.iter().for_each(|otherwise| visit(otherwise));
+            }
+            otherwise.iter().map(|otherwise| &**otherwise).for_each(visit);
         }
         Term::Def(definitions, inner) => {
-            definitions.iter().for_each(|definition| visit(&definition.body));
+            definitions.iter().map(|definition| &definition.body).for_each(&mut *visit);
             visit(inner);
         }
         Term::Call(_, arguments) => arguments.iter().for_each(visit),
         Term::Path(inner, path) => {
             visit(inner);
-            path.0.iter().for_each(|(part, _)| match part {
-                Part::Index(index) => visit(index),
-                Part::Range(from, to) => from.iter().chain(to).for_each(&mut *visit),
-            });
+            for (part, _) in &path.0 {
+                match part {
+                    Part::Index(index) => visit(index),
+                    Part::Range(from, to) => from.iter().chain(to).for_each(&mut *visit),
+                }
+            }
         }
     }
 }
@@ -68,11 +74,17 @@ fn children<'t, 's>(term: &'t Term<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s 
 fn in_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, visit: &mut dyn FnMut(&'t Term<&'s str>)) {
     match pattern {
         Pattern::Var(_) => {}
-        Pattern::Arr(elements) => elements.iter().for_each(|element| in_pattern(element, visit)),
-        Pattern::Obj(members) => members.iter().for_each(|(key, value)| {
-            visit(key);
-            in_pattern(value, visit);
-        }),
+        Pattern::Arr(elements) => {
+            for element in elements {
+                in_pattern(element, visit);
+            }
+        }
+        Pattern::Obj(members) => {
+            for (key, value) in members {
+                visit(key);
+                in_pattern(value, visit);
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jaq_json::{Map, Num, Val};
+use jaq_json::{Num, Val};
 use serde_json::Value;
 
 use crate::model::json;
@@ -21,9 +21,8 @@ pub(super) fn to_jaq(value: &Value) -> Val {
         Value::String(text) => to_jaq_text(text),
         Value::Array(elements) => elements.iter().map(to_jaq).collect(),
         Value::Object(members) => {
-            let mut map = Map::with_capacity_and_hasher(members.len(), Default::default());
-            map.extend(members.iter().map(|(key, member)| (to_jaq_text(key), to_jaq(member))));
-            Val::obj(map)
+            let members = members.iter().map(|(key, member)| (to_jaq_text(key), to_jaq(member)));
+            Val::obj(members.collect())
         }
     }
 }
@@ -34,12 +33,9 @@ fn to_jaq_text(text: &str) -> Val {
 
 /// An integer becomes one that jq calculates with exactly; every other number stays the text that it is until then.
 fn to_jaq_number(text: &str) -> Num {
-    if text != "-0" && text.len() <= MOST_DIGITS {
-        if let Some(number) = Num::from_str_radix(text, 10) {
-            return number;
-        }
-    }
-    Num::Dec(text.to_owned().into())
+    let is_plain = text != "-0" && text.len() <= MOST_DIGITS;
+    let integer = is_plain.then(|| Num::from_str_radix(text, 10)).flatten();
+    integer.unwrap_or_else(|| Num::Dec(text.to_owned().into()))
 }
 
 /// Turns jaq's values into `serde_json`'s, a bounded number of them.
