@@ -4,7 +4,6 @@ use std::fmt;
 
 use crate::http::HttpError;
 use crate::model::connector::Connector;
-use crate::model::expression::ExpressionError;
 use crate::model::secret::Redactor;
 use crate::model::template::TemplateError;
 use crate::model::time::Timestamp;
@@ -67,9 +66,9 @@ pub enum PageError {
     #[error("the answer reports a failure: {message}")]
     Reported { message: String },
     #[error("`{setting}` ({expression}) failed on the answer: {error}{excerpt}")]
-    Response { setting: &'static str, expression: String, error: ExpressionError, excerpt: Excerpt },
+    Response { setting: &'static str, expression: String, error: String, excerpt: Excerpt },
     #[error("{item}: {problem}")]
-    Item { item: Place, problem: ItemProblem },
+    Item { item: Place, problem: Box<ItemProblem> },
 }
 
 /// Where in a poll an item stands, and how it begins.
@@ -92,7 +91,7 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 pub enum ItemProblem {
     #[error("`{setting}` ({expression}) failed: {error}")]
-    Expression { setting: &'static str, expression: String, error: ExpressionError },
+    Expression { setting: &'static str, expression: String, error: String },
     #[error("`item.key` ({expression}) gives {found}, where a text, a number or a boolean is needed")]
     Key { expression: String, found: &'static str },
     #[error("the key has {0} bytes, and the most is {most}", most = super::extract::LONGEST_KEY)]

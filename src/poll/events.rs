@@ -95,7 +95,7 @@ fn data(connector: &Connector, value: &Value) -> Result<Value, ItemProblem> {
     let mut outputs = expression.outputs(value).map_err(|error| ItemProblem::Expression {
         setting: "item.data",
         expression: expression.source().to_owned(),
-        error,
+        error: error.message,
     })?;
     match outputs.len() {
         1 => Ok(outputs.swap_remove(0).into_owned()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
 use crate::model::connector::Connector;
-use crate::model::expression::Expression;
+use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
 use crate::model::item::Item;
 
@@ -33,7 +33,7 @@ pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Resul
     let values = expression.into_outputs(value).map_err(|error| PageError::Response {
         setting: "response.items",
         expression: expression.source().to_owned(),
-        error,
+        error: error.message,
         excerpt,
     })?;
     let yielded = values.len();
@@ -47,7 +47,10 @@ pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Resul
             Ok(None) => {}
             Err(problem) => {
                 let excerpt = Excerpt::of_value(&connector.redactor, &value);
-                return Err(PageError::Item { item: Place { page, position: index + 1, excerpt }, problem });
+                return Err(PageError::Item {
+                    item: Place { page, position: index + 1, excerpt },
+                    problem: Box::new(problem),
+                });
             }
         }
     }
@@ -59,7 +62,7 @@ fn check_reported_error(connector: &Connector, value: &Value) -> Result<(), Page
     let outputs = expression.outputs(value).map_err(|error| PageError::Response {
         setting: "response.error",
         expression: expression.source().to_owned(),
-        error,
+        error: error.message,
         excerpt: Excerpt::of_value(&connector.redactor, value),
     })?;
     match outputs.first().map(AsRef::as_ref) {
@@ -90,12 +93,8 @@ fn item(
     Ok(Some((key, fingerprint(connector, value, canonical)?)))
 }
 
-fn failed(
-    setting: &'static str,
-    expression: &Expression,
-    error: crate::model::expression::ExpressionError,
-) -> ItemProblem {
-    ItemProblem::Expression { setting, expression: expression.source().to_owned(), error }
+fn failed(setting: &'static str, expression: &Expression, error: ExpressionError) -> ItemProblem {
+    ItemProblem::Expression { setting, expression: expression.source().to_owned(), error: error.message }
 }
 
 fn key(expressions: &[Expression], value: &Value) -> Result<String, ItemProblem> {

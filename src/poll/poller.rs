@@ -75,6 +75,10 @@ pub struct PollReport {
     pub items: usize,
     /// The changes that became events.
     pub changes: ChangeCounts,
+    /// How many polls in a row have failed, this one included.
+    pub failures: u32,
+    /// How many failures in a row this poll ended.
+    pub recovered_after: u32,
     /// What is odd about the pages and items, for people.
     pub notes: Vec<String>,
 }
@@ -195,6 +199,8 @@ impl Poller {
             bytes: 0,
             items: 0,
             changes: ChangeCounts::default(),
+            failures: 0,
+            recovered_after: 0,
             notes: Vec::new(),
         };
         let began = clock.monotonic();
@@ -258,6 +264,9 @@ impl Poller {
                 Prepared::only(state)
             }
         };
+        let failures_before = state.as_ref().map_or(0, |state| state.failures);
+        report.failures = prepared.state.failures;
+        report.recovered_after = if report.failures == 0 { failures_before } else { 0 };
         let news = self.news(state.as_ref(), &prepared.state, report.at);
         let Prepared { updates, state, forget_before } = prepared;
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();

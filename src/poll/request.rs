@@ -53,13 +53,13 @@ fn render(template: &Template, context: &TemplateContext<'_>, part: impl Fn() ->
     template.render(context).map_err(|error| PageError::Template { part: part(), error })
 }
 
-fn invalid(part: impl Into<String>, problem: impl ToString) -> PageError {
-    PageError::Request { part: part.into(), problem: problem.to_string() }
+fn invalid(part: impl Into<String>, problem: impl Into<String>) -> PageError {
+    PageError::Request { part: part.into(), problem: problem.into() }
 }
 
 fn url(address: &Template, query: &[(String, Template)], context: &TemplateContext<'_>) -> Result<Url, PageError> {
     let text = render(address, context, || "url".to_owned())?;
-    let mut url = Url::parse(text.trim()).map_err(|error| invalid("url", error))?;
+    let mut url = Url::parse(text.trim()).map_err(|error| invalid("url", error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(invalid("url", "it begins with http:// or https://"));
     }
@@ -76,7 +76,7 @@ fn headers(templates: &[(String, Template)], context: &TemplateContext<'_>) -> R
     for (name, value) in templates {
         let part = || format!("header {name}");
         let value = render(value, context, part)?;
-        let name: HeaderName = name.parse().map_err(|error| invalid(part(), error))?;
+        let name: HeaderName = name.parse().map_err(|_| invalid(part(), "it is no header name"))?;
         // The error would repeat the value, which may be a secret.
         let value = HeaderValue::from_str(&value).map_err(|_| invalid(part(), "its value has control characters"))?;
         headers.append(name, value);

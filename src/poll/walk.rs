@@ -89,7 +89,7 @@ enum Revisit {
         completeness: Completeness,
     },
     /// They are not. The first page, if it is at hand, need not be fetched again.
-    Differs(Option<Page>),
+    Differs(Option<Box<Page>>),
 }
 
 /// What a page's bytes mean.
@@ -128,7 +128,7 @@ impl Walker {
             if !answer.is_not_modified() {
                 let body = answer.response.body.clone();
                 if compute(move || BodyHash::of(&body)).await != memory.body {
-                    let page = (index == 0).then_some(Page { url: request.url, answer });
+                    let page = (index == 0).then(|| Box::new(Page { url: request.url, answer }));
                     return Ok(Revisit::Differs(page));
                 }
             }
@@ -149,7 +149,7 @@ impl Walker {
     }
 
     /// Reads all pages, page by page, so that the bytes of one are in memory at a time.
-    async fn read(&mut self, first: &PageRequest, first_page: Option<Page>) -> Result<Reading, PollFailure> {
+    async fn read(&mut self, first: &PageRequest, first_page: Option<Box<Page>>) -> Result<Reading, PollFailure> {
         let mut reading = Reading {
             items: Vec::new(),
             pages: Vec::new(),
@@ -201,7 +201,7 @@ impl Walker {
         number: usize,
         first: &PageRequest,
         request: &PageRequest,
-        at_hand: Option<Page>,
+        at_hand: Option<Box<Page>>,
         reading: &mut Reading,
     ) -> Result<Option<Url>, PollFailure> {
         let answer = match at_hand {

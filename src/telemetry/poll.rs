@@ -124,11 +124,18 @@ impl PollTelemetry {
             };
         }
         match report.outcome.failure() {
-            Some(failure) => line!(warn, "poll {outcome}: {failure}"),
+            // A source that is down for long is not mentioned again and again.
+            Some(failure) if report.failures.is_power_of_two() => {
+                line!(warn, "poll {outcome}, {} in a row: {failure}", report.failures);
+            }
+            Some(failure) => line!(debug, "poll {outcome}, {} in a row: {failure}", report.failures),
             None if changes.total() > 0 => {
-                line!(info, "{connector}: {created} created, {updated} updated, {removed} removed")
+                line!(info, "{connector}: {created} created, {updated} updated, {removed} removed");
             }
             None => line!(debug, "{connector}: polled, {outcome}"),
+        }
+        if report.recovered_after > 0 {
+            tracing::info!(%connector, "{connector}: polls succeed again after {} failures", report.recovered_after);
         }
         for note in &report.notes {
             tracing::debug!(%connector, "{connector}: {note}");
