@@ -175,7 +175,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock as _, ManualClock};
     use crate::model::time::Timestamp;
 
     fn kind(name: &str, on_failure: OnFailure, on_cancel: OnCancel) -> TaskKind {
