@@ -142,6 +142,9 @@ pub enum IdError {
 pub struct EventId(Uuid);
 
 impl EventId {
+    /// The greatest id there can be.
+    pub const LAST: Self = Self(Uuid::max());
+
     /// Returns a new id of the given time. Of ids made by this process for times that do not go back, a later one is
     /// greater, also within a millisecond.
     pub fn new(at: Timestamp) -> Self {
@@ -165,6 +168,11 @@ impl EventId {
     /// Returns the id with these bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
+    }
+
+    /// Returns the smallest id that is greater; the last one returns itself.
+    pub fn next(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
     }
 
     /// Returns the time that the id was made for.

@@ -3,7 +3,7 @@
 //! It is the reference that other stores are held against, so it shares no code with them and prefers being obviously
 //! right to being fast.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -225,6 +225,11 @@ impl PollStore for MemoryStore {
         }
         entry.lease = None;
         entry.state = Some(commit.state);
+        if let Some(bound) = commit.forget_before {
+            let updated: HashSet<KeyHash> = commit.updates.iter().map(|update| update.seen.key_hash).collect();
+            entry.seen.retain(|key, seen| seen.last_seen >= bound || updated.contains(key));
+            entry.kept.retain(|key, _| entry.seen.contains_key(key));
+        }
         let mut events = commit.news;
         for update in commit.updates {
             let key = update.seen.key_hash;
@@ -233,10 +238,6 @@ impl PollStore for MemoryStore {
                 entry.kept.insert(key, kept);
             }
             events.extend(update.event);
-        }
-        if let Some(bound) = commit.forget_before {
-            entry.seen.retain(|_, seen| seen.last_seen >= bound);
-            entry.kept.retain(|key, _| entry.seen.contains_key(key));
         }
         for routed in events {
             inner.add(routed, &self.wakes);

@@ -4,8 +4,12 @@
 //! in these traits assumes that there is one process: polls and deliveries are taken under leases with fencing
 //! tokens, and a stale holder's commit is refused.
 
+pub mod embedded;
+pub mod kv;
 pub mod memory;
 
+mod guard;
+mod sled;
 mod wake;
 
 use std::sync::Arc;

@@ -1,0 +1,283 @@
+//! What the push side needs, on disk.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::committer::Transaction;
+use super::keys::Place;
+use super::leases::{Lane, lock};
+use super::record::{DeliveryRecord, EventHead};
+use super::value::{damaged, load, unseal_whole};
+use super::{Core, EmbeddedStore, add_events, announce, keys, put_whole};
+use crate::model::delivery::DeliveryState;
+use crate::model::event::{Event, RoutedEvent};
+use crate::model::id::{DeliveryId, EventId, LeaseToken, SubscriptionName};
+use crate::model::time::Timestamp;
+use crate::store::kv::{KeyValue, Order};
+use crate::store::{
+    ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict, retries_among,
+};
+
+#[async_trait]
+impl DeliveryStore for EmbeddedStore {
+    async fn claim_deliveries(
+        &self,
+        subscription: &SubscriptionName,
+        now: Timestamp,
+        most: usize,
+        lease_for: Duration,
+    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        self.kv()?;
+        self.core.committer.check()?;
+        let subscription = subscription.clone();
+        let (claimed, applying) = self
+            .read(move |kv, core| {
+                let leases = take_due(kv, core, &subscription, now, most, now + lease_for)?;
+                // What the scan saw may be of a batch that is not durable yet.
+                let applying = core.committer.applying();
+                let mut claimed = Vec::with_capacity(leases.len());
+                for lease in leases {
+                    match read_claimed(kv, lease.clone()) {
+                        Ok(delivery) => claimed.push(delivery),
+                        // It stays leased, so that it is not in the way of the others.
+                        Err(error) => core.telemetry.store.delivery_damaged(&lease.id, &error),
+                    }
+                }
+                Ok((claimed, applying))
+            })
+            .await?;
+        self.core.committer.durable(applying).await?;
+        Ok(claimed)
+    }
+
+    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let Settlement { lease: DeliveryLease { id, token, .. }, attempt, verdict, news } = settlement;
+        let news = self.stage(news).await?;
+        self.commit(move |transaction, core| {
+            let lane = core.leases.lane(&id.subscription);
+            let (mut record, place) =
+                current(transaction, &id)?.ok_or_else(|| StoreError::StaleLease { what: format!("delivery {id}") })?;
+            lock(&lane).begin_settling(&id, token)?;
+
+            let at = attempt.started_at + attempt.duration;
+            let index = record.attempts.len() as u32;
+            if let Some(detail) = record.add(attempt) {
+                put_whole(transaction, keys::detail(&id.subscription, id.event, index), &detail);
+            }
+            if verdict != Verdict::Delivered {
+                record.failures += 1;
+            }
+            let state = match verdict {
+                Verdict::Delivered => DeliveryState::Delivered { at },
+                Verdict::Retry(due) => DeliveryState::Pending { due },
+                Verdict::Dead(reason) => DeliveryState::Dead { at, reason },
+            };
+            let event = id.event;
+            transaction.when_durable(move || lock(&lane).settled(event));
+            move_to(transaction, core, &id, record, place, state);
+            add_events(transaction, core, news);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError> {
+        self.kv()?;
+        for DeliveryLease { id, token, .. } in leases {
+            let released = lock(&self.core.leases.lane(&id.subscription)).release(id.event, token);
+            if released {
+                self.core.wakes.wake(&id.subscription);
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError> {
+        let subscription = subscription.clone();
+        self.read(move |kv, core| {
+            let lane = core.leases.lane(&subscription);
+            let lane = lock(&lane);
+            let mut first = keys::queued_first(&subscription, lane.first_from);
+            let mut dues: Vec<Timestamp> = lane.first_end().into_iter().collect();
+            for range in [&mut first, &mut keys::queued_again(&subscription, lane.again_from)] {
+                kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, _| match keys::place_of(key) {
+                    Some(place) if lane.held_until(place.event()).is_none() => {
+                        dues.push(match place {
+                            Place::First(event) => event.time(),
+                            Place::Again(due, _) => due,
+                        });
+                        ControlFlow::Break(())
+                    }
+                    _ => ControlFlow::Continue(()),
+                })?;
+            }
+            Ok(dues.into_iter().min())
+        })
+        .await
+    }
+
+    async fn lane_state(&self, subscription: &SubscriptionName) -> Result<LaneState, StoreError> {
+        let key = keys::lane(subscription);
+        let Some(value) = self.kv()?.get(&key)? else { return Ok(LaneState::default()) };
+        serde_json::from_slice(unseal_whole(&key, &value)?)
+            .map_err(|error| damaged(&key, format!("its JSON cannot be read: {error}")))
+    }
+
+    async fn set_lane_state(
+        &self,
+        subscription: &SubscriptionName,
+        state: LaneState,
+        news: Vec<RoutedEvent>,
+    ) -> Result<(), StoreError> {
+        let key = keys::lane(subscription);
+        let state = serde_json::to_vec(&state).expect("a state is written to memory without errors");
+        let news = self.stage(news).await?;
+        self.commit(move |transaction, core| {
+            put_whole(transaction, key, &state);
+            add_events(transaction, core, news);
+            Ok(())
+        })
+        .await
+    }
+
+    fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify> {
+        self.core.wakes.of(subscription)
+    }
+}
+
+/// Takes what is due under leases. No two callers see the same delivery.
+fn take_due(
+    kv: &dyn KeyValue,
+    core: &Core,
+    subscription: &SubscriptionName,
+    now: Timestamp,
+    most: usize,
+    until: Timestamp,
+) -> Result<Vec<DeliveryLease>, StoreError> {
+    let lane = core.leases.lane(subscription);
+    let mut lane = lock(&lane);
+    lane.lapse(now);
+    let mut first = free_places(kv, &lane, subscription, now, most, Queue::First)?;
+    let mut again = free_places(kv, &lane, subscription, now, most, Queue::Again)?;
+    let reserved = retries_among(lane.claimed, most).min(again.len());
+    first.truncate(most - reserved);
+    again.truncate(most - first.len());
+
+    // What lies before the last one taken is held by now; what was not taken is read again.
+    if let Some(Place::First(event)) = first.last() {
+        lane.first_from = Some(*event);
+    }
+    if let Some(Place::Again(due, event)) = again.last() {
+        lane.again_from = Some((*due, *event));
+    }
+    lane.claimed += (first.len() + again.len()) as u64;
+    let leases = first.into_iter().chain(again).map(|place| {
+        let token = LeaseToken::new();
+        lane.take(place, token, until);
+        let id = DeliveryId { event: place.event(), subscription: subscription.clone() };
+        DeliveryLease { id, token, until }
+    });
+    Ok(leases.collect())
+}
+
+/// The two queues of a lane.
+#[derive(Clone, Copy)]
+enum Queue {
+    First,
+    Again,
+}
+
+/// Returns up to `most` places, in order, that are due and that nobody holds.
+fn free_places(
+    kv: &dyn KeyValue,
+    lane: &Lane,
+    subscription: &SubscriptionName,
+    now: Timestamp,
+    most: usize,
+    queue: Queue,
+) -> Result<Vec<Place>, StoreError> {
+    let range = match queue {
+        Queue::First => keys::queued_first(subscription, lane.first_from),
+        Queue::Again => keys::queued_again(subscription, lane.again_from),
+    };
+    let mut free = Vec::new();
+    let mut outcome = Ok(());
+    kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, _| {
+        match keys::place_of(key) {
+            Some(Place::Again(due, _)) if due > now => return ControlFlow::Break(()),
+            Some(place) if !lane.is_held(place.event(), now) && free.len() < most => free.push(place),
+            Some(_) => {}
+            None => outcome = Err(damaged(key, "it is no place in a queue")),
+        }
+        if outcome.is_err() || free.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    outcome.map(|()| free)
+}
+
+fn read_claimed(kv: &dyn KeyValue, lease: DeliveryLease) -> Result<ClaimedDelivery, StoreError> {
+    let event = read_event(kv, lease.id.event)?
+        .ok_or_else(|| damaged(&keys::event(lease.id.event), "it is queued but it is not there"))?;
+    let record = read_record(|key| kv.get(key), &lease.id)?;
+    let (attempts, failures) = record.map_or((0, 0), |record| (record.attempts.len() as u32, record.failures));
+    Ok(ClaimedDelivery { lease, event, attempts, failures })
+}
+
+fn read_event(kv: &dyn KeyValue, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
+    let key = keys::event(id);
+    let Some(body) = load(kv, &key)? else { return Ok(None) };
+    Ok(Some(EventHead::decode(&key, &body)?.event(&key)?.event))
+}
+
+/// Returns the record of a delivery, if it has one.
+pub(super) fn read_record(
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    id: &DeliveryId,
+) -> Result<Option<DeliveryRecord>, StoreError> {
+    let key = keys::delivery(&id.subscription, id.event);
+    let Some(value) = get(&key)? else { return Ok(None) };
+    DeliveryRecord::decode(&key, unseal_whole(&key, &value)?).map(Some)
+}
+
+/// Returns a delivery's record and where it waits, if it does; `None` if there is no such delivery.
+pub(super) fn current(
+    transaction: &Transaction<'_>,
+    id: &DeliveryId,
+) -> Result<Option<(DeliveryRecord, Option<Place>)>, StoreError> {
+    if let Some(record) = read_record(|key| transaction.get(key), id)? {
+        let place = record.place(id.event);
+        return Ok(Some((record, place)));
+    }
+    let first = Place::First(id.event);
+    let waits = transaction.get(&keys::queued(&id.subscription, first))?.is_some();
+    Ok(waits.then(|| (DeliveryRecord::first(id.event), Some(first))))
+}
+
+/// Writes a delivery's new state, and moves it from where it waited to where it waits now.
+pub(super) fn move_to(
+    transaction: &mut Transaction<'_>,
+    core: &Arc<Core>,
+    id: &DeliveryId,
+    mut record: DeliveryRecord,
+    place: Option<Place>,
+    state: DeliveryState,
+) {
+    if let Some(place) = place {
+        transaction.delete(keys::queued(&id.subscription, place));
+    }
+    if matches!(record.state, DeliveryState::Dead { .. }) {
+        transaction.delete(keys::dead(&id.subscription, id.event));
+    }
+    record.state = state;
+    if matches!(record.state, DeliveryState::Dead { .. }) {
+        transaction.put(keys::dead(&id.subscription, id.event), Vec::new());
+    }
+    if let Some(place) = record.place(id.event) {
+        transaction.put(keys::queued(&id.subscription, place), Vec::new());
+        announce(transaction, core, vec![(id.subscription.clone(), place)]);
+    }
+    put_whole(transaction, keys::delivery(&id.subscription, id.event), &record.encode());
+}

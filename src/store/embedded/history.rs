@@ -1,0 +1,331 @@
+//! What people look at and clean up, on disk.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::committer::Transaction;
+use super::deliveries::{current, move_to, read_record};
+use super::keys::{KeyRange, Place};
+use super::leases::lock;
+use super::record::{DeliveryRecord, EventHead, decode_detail};
+use super::value::{assemble, damaged, load, unseal_whole};
+use super::{Core, EmbeddedStore, keys, put_whole};
+use crate::model::delivery::{Attempt, Delivery, DeliveryState};
+use crate::model::event::RoutedEvent;
+use crate::model::id::{DeliveryId, EventId, SubscriptionName};
+use crate::model::time::Timestamp;
+use crate::store::guard::Canary;
+use crate::store::kv::{KeyValue, Order};
+use crate::store::{
+    DeliveryQuery, DeliveryStateName, EventQuery, HistoryStore, LaneCounts, Pruned, Retention, StoreError,
+};
+
+/// How many deliveries one batch queues again.
+const REPLAYED_AT_ONCE: usize = 200;
+
+#[async_trait]
+impl HistoryStore for EmbeddedStore {
+    async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError> {
+        self.read(move |kv, _| {
+            let mut found = Vec::new();
+            if query.limit == 0 {
+                return Ok(found);
+            }
+            walk(kv, &keys::events_before(query.before), Order::Descending, |key, value| {
+                let body = assemble(kv, key, value)?;
+                let head = EventHead::decode(key, &body)?;
+                if query.connector.as_ref().is_none_or(|connector| head.is_of(connector)) {
+                    found.push(head.event(key)?);
+                }
+                Ok(found.len() < query.limit)
+            })?;
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
+        self.read(move |kv, _| {
+            let key = keys::event(id);
+            let Some(body) = load(kv, &key)? else { return Ok(None) };
+            EventHead::decode(&key, &body)?.event(&key).map(Some)
+        })
+        .await
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
+        self.read(move |kv, _| {
+            let mut page = Page { query: &query, found: Vec::new() };
+            match &query.subscription {
+                _ if query.limit == 0 => {}
+                Some(subscription) if query.state == Some(DeliveryStateName::Dead) => page.dead(kv, subscription)?,
+                Some(subscription) => page.of_subscription(kv, subscription)?,
+                None => page.of_all(kv)?,
+            }
+            Ok(page.found)
+        })
+        .await
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
+        let id = id.clone();
+        self.read(move |kv, _| {
+            let Some(record) = read_record_or_first(kv, &id)? else { return Ok(None) };
+            let delivery = record.delivery(id.clone());
+            let mut attempts = Vec::with_capacity(record.attempts.len());
+            for (index, mut stored) in record.attempts.into_iter().enumerate() {
+                if stored.detail_apart {
+                    let key = keys::detail(&id.subscription, id.event, index as u32);
+                    let value = kv.get(&key)?.ok_or_else(|| damaged(&key, "it is missing"))?;
+                    decode_detail(&key, &assemble(kv, &key, &value)?, &mut stored.attempt)?;
+                }
+                attempts.push(stored.attempt);
+            }
+            Ok(Some((delivery, attempts)))
+        })
+        .await
+    }
+
+    async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.commit(move |transaction, core| {
+            let replayed = replay_one(transaction, core, &id, now, |_| true)?;
+            if replayed { Ok(()) } else { Err(StoreError::NotFound { what: format!("delivery {id}") }) }
+        })
+        .await
+    }
+
+    async fn replay_dead(
+        &self,
+        subscription: &SubscriptionName,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let of = subscription.clone();
+        let dead = self
+            .read(move |kv, _| {
+                let mut dead = Vec::new();
+                walk(kv, &keys::dead_before(&of, None), Order::Ascending, |key, _| {
+                    if dead.len() < most {
+                        dead.extend(keys::event_of(key));
+                    }
+                    Ok(dead.len() < most)
+                })?;
+                Ok(dead)
+            })
+            .await?;
+        let mut replayed = 0;
+        for some in dead.chunks(REPLAYED_AT_ONCE) {
+            let ids: Vec<DeliveryId> =
+                some.iter().map(|&event| DeliveryId { event, subscription: subscription.clone() }).collect();
+            replayed += self
+                .commit(move |transaction, core| {
+                    let is_dead = |record: &DeliveryRecord| matches!(record.state, DeliveryState::Dead { .. });
+                    let mut count = 0;
+                    for id in &ids {
+                        count += usize::from(replay_one(transaction, core, id, now, is_dead)?);
+                    }
+                    Ok(count)
+                })
+                .await?;
+        }
+        Ok(replayed)
+    }
+
+    async fn lane_counts(&self, subscription: &SubscriptionName, most: usize) -> Result<LaneCounts, StoreError> {
+        let subscription = subscription.clone();
+        self.read(move |kv, _| {
+            let count = |range: KeyRange| {
+                let mut count = 0;
+                walk(kv, &range, Order::Ascending, |_, _| {
+                    count = (count + 1).min(most);
+                    Ok(count < most)
+                })?;
+                Ok::<_, StoreError>(count)
+            };
+            Ok(LaneCounts {
+                waiting: count(keys::queued_first(&subscription, None))?,
+                retrying: count(keys::queued_again(&subscription, None))?,
+                dead: count(keys::dead_before(&subscription, None))?,
+            })
+        })
+        .await
+    }
+
+    async fn prune(&self, now: Timestamp, retention: Retention, most: usize) -> Result<Pruned, StoreError> {
+        self.prune_some(now, retention, most).await
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.commit(|transaction, _| {
+            put_whole(transaction, keys::marker(), b"");
+            Ok(())
+        })
+        .await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let kv = lock(&self.kv).take().ok_or(StoreError::Closed)?;
+        let core = Arc::clone(&self.core);
+        let stopped = tokio::task::spawn_blocking(move || {
+            let canary = core.committer.stop();
+            drop(kv);
+            if let Some(Err(error)) = canary.map(Canary::seal) {
+                core.telemetry.store.canary_failed(&error);
+            }
+        });
+        stopped.await.map_err(|_| StoreError::Closed)?;
+        self.core.committer.check()
+    }
+}
+
+/// Shows the entries of a range until the visitor says that it has enough.
+pub(super) fn walk(
+    kv: &dyn KeyValue,
+    range: &KeyRange,
+    order: Order,
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let mut outcome = Ok(());
+    kv.scan(&range.from, &range.to, order, &mut |key, value| match visit(key, value) {
+        Ok(true) => ControlFlow::Continue(()),
+        Ok(false) => ControlFlow::Break(()),
+        Err(error) => {
+            outcome = Err(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    outcome
+}
+
+fn read_record_or_first(kv: &dyn KeyValue, id: &DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+    if let Some(record) = read_record(|key| kv.get(key), id)? {
+        return Ok(Some(record));
+    }
+    let waits = kv.get(&keys::queued(&id.subscription, Place::First(id.event)))?.is_some();
+    Ok(waits.then(|| DeliveryRecord::first(id.event)))
+}
+
+/// Queues a delivery again if it is there and wanted; tells whether it did.
+fn replay_one(
+    transaction: &mut Transaction<'_>,
+    core: &Arc<Core>,
+    id: &DeliveryId,
+    now: Timestamp,
+    is_wanted: impl Fn(&DeliveryRecord) -> bool,
+) -> Result<bool, StoreError> {
+    let Some((mut record, place)) = current(transaction, id)?.filter(|(record, _)| is_wanted(record)) else {
+        return Ok(false);
+    };
+    if let Some(Place::First(_)) = place {
+        // It waits for its first attempt and is due already.
+        let (core, subscription) = (Arc::clone(core), id.subscription.clone());
+        transaction.when_durable(move || core.wakes.wake(&subscription));
+        return Ok(true);
+    }
+    record.failures = 0;
+    move_to(transaction, core, id, record, place, DeliveryState::Pending { due: now });
+    Ok(true)
+}
+
+/// A page of deliveries being gathered, newest events first.
+struct Page<'q> {
+    query: &'q DeliveryQuery,
+    found: Vec<Delivery>,
+}
+
+impl Page<'_> {
+    fn bound(&self) -> Option<EventId> {
+        self.query.before.as_ref().map(|before| before.event)
+    }
+
+    /// Takes in a delivery if it is asked for; tells whether there is room for more.
+    fn offer(&mut self, delivery: Delivery) -> bool {
+        let wanted = self.query.state.is_none_or(|state| state == DeliveryStateName::of(&delivery.state))
+            && self.query.before.as_ref().is_none_or(|before| delivery.id < *before);
+        if wanted && self.found.len() < self.query.limit {
+            self.found.push(delivery);
+        }
+        self.found.len() < self.query.limit
+    }
+
+    fn dead(&mut self, kv: &dyn KeyValue, subscription: &SubscriptionName) -> Result<(), StoreError> {
+        walk(kv, &keys::dead_before(subscription, self.bound_after()), Order::Descending, |key, _| {
+            let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
+            let id = DeliveryId { event, subscription: subscription.clone() };
+            let record = read_record(|key| kv.get(key), &id)?;
+            Ok(record.is_none_or(|record| self.offer(record.delivery(id))))
+        })
+    }
+
+    /// Returns the first event that is not asked for: the bound itself may have deliveries before it, by name.
+    fn bound_after(&self) -> Option<EventId> {
+        self.bound().map(EventId::next)
+    }
+
+    /// Goes through those that have a record and those that wait for their first attempt side by side.
+    fn of_subscription(&mut self, kv: &dyn KeyValue, subscription: &SubscriptionName) -> Result<(), StoreError> {
+        let mut bound = self.bound_after();
+        loop {
+            // A stretch of each at a time: only above the higher of the two ends is everything known.
+            let mut stretch = BTreeMap::new();
+            let mut known_to: Option<EventId> = None;
+            let mut read = |range: &KeyRange, of_record: bool| {
+                let mut count = 0;
+                walk(kv, range, Order::Descending, |key, value| {
+                    let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
+                    let record = if of_record {
+                        DeliveryRecord::decode(key, unseal_whole(key, value)?)?
+                    } else {
+                        DeliveryRecord::first(event)
+                    };
+                    stretch.entry(event).or_insert(record);
+                    count += 1;
+                    if count == STRETCH {
+                        known_to = known_to.max(Some(event));
+                    }
+                    Ok(count < STRETCH)
+                })
+            };
+            read(&keys::deliveries_before(subscription, bound), true)?;
+            read(&keys::queued_first_before(subscription, bound), false)?;
+            for (event, record) in stretch.into_iter().rev() {
+                if known_to.is_some_and(|known_to| event < known_to) {
+                    break;
+                }
+                let id = DeliveryId { event, subscription: subscription.clone() };
+                if !self.offer(record.delivery(id)) {
+                    return Ok(());
+                }
+            }
+            match known_to {
+                Some(event) => bound = Some(event),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn of_all(&mut self, kv: &dyn KeyValue) -> Result<(), StoreError> {
+        walk(kv, &keys::events_before(self.bound_after()), Order::Descending, |key, value| {
+            let body = assemble(kv, key, value)?;
+            let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
+            let mut subscriptions = EventHead::decode(key, &body)?.subscriptions;
+            subscriptions.sort_unstable();
+            subscriptions.dedup();
+            for subscription in subscriptions.into_iter().rev() {
+                let id = DeliveryId { event, subscription };
+                let record = read_record_or_first(kv, &id)?;
+                if record.is_some_and(|record| !self.offer(record.delivery(id))) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+}
+
+/// How many entries a stretch has at most.
+const STRETCH: usize = 256;

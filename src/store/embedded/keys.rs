@@ -1,0 +1,237 @@
+//! The layout of keys: one byte that says what it is, then names (ended by a zero byte) and ids and numbers in
+//! big-endian order, so that keys sort as what they stand for does.
+
+use crate::model::fingerprint::KeyHash;
+use crate::model::id::{ConnectorName, EventId, SubscriptionName};
+use crate::model::time::Timestamp;
+
+const META: u8 = b'M';
+const CONNECTOR: u8 = b'C';
+const SEEN: u8 = b'S';
+const KEPT: u8 = b'K';
+const EVENT: u8 = b'E';
+const QUEUE: u8 = b'Q';
+const DELIVERY: u8 = b'D';
+const DETAIL: u8 = b'A';
+const DEAD: u8 = b'L';
+const LANE: u8 = b'N';
+const PIECE: u8 = b'P';
+
+const FIRST: u8 = 0;
+const AGAIN: u8 = 1;
+
+/// Where a delivery waits: the first attempts by event, the others by when they fall due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    First(EventId),
+    Again(Timestamp, EventId),
+}
+
+impl Place {
+    pub fn event(self) -> EventId {
+        match self {
+            Self::First(event) | Self::Again(_, event) => event,
+        }
+    }
+}
+
+/// A range of keys: the first one, and the first one after it.
+#[derive(Debug)]
+pub(super) struct KeyRange {
+    pub from: Vec<u8>,
+    pub to: Vec<u8>,
+}
+
+/// The database's own id.
+pub(super) fn database_id() -> Vec<u8> {
+    vec![META, b'i']
+}
+
+/// The number of the last batch.
+pub(super) fn sequence() -> Vec<u8> {
+    vec![META, b's']
+}
+
+/// What is written to prove that writing works.
+pub(super) fn marker() -> Vec<u8> {
+    vec![META, b'w']
+}
+
+pub(super) fn connector(name: &ConnectorName) -> Vec<u8> {
+    named(CONNECTOR, name.as_str(), &[])
+}
+
+/// The leaf of seen items that begins with this hash.
+pub(super) fn seen_leaf(connector: &ConnectorName, lowest: &[u8; 16]) -> Vec<u8> {
+    named(SEEN, connector.as_str(), &[lowest])
+}
+
+/// All leaves of a connector's seen items.
+pub(super) fn seen_leaves(connector: &ConnectorName) -> KeyRange {
+    all_below(named(SEEN, connector.as_str(), &[]))
+}
+
+/// The hash that a leaf begins with.
+pub(super) fn lowest_of_leaf(key: &[u8]) -> Option<[u8; 16]> {
+    key.last_chunk().copied()
+}
+
+pub(super) fn kept(connector: &ConnectorName, hash: &KeyHash) -> Vec<u8> {
+    named(KEPT, connector.as_str(), &[&hash.0])
+}
+
+pub(super) fn event(id: EventId) -> Vec<u8> {
+    let mut key = vec![EVENT];
+    key.extend_from_slice(id.as_bytes());
+    key
+}
+
+/// All events with smaller ids than this one, or all there are.
+pub(super) fn events_before(before: Option<EventId>) -> KeyRange {
+    KeyRange { from: vec![EVENT], to: before.map_or(vec![EVENT + 1], event) }
+}
+
+pub(super) fn queued(subscription: &SubscriptionName, place: Place) -> Vec<u8> {
+    match place {
+        Place::First(event) => named(QUEUE, subscription.as_str(), &[&[FIRST], event.as_bytes()]),
+        Place::Again(due, event) => {
+            named(QUEUE, subscription.as_str(), &[&[AGAIN], &due.as_millis().to_be_bytes(), event.as_bytes()])
+        }
+    }
+}
+
+/// All that wait for their first attempt, from the given event on.
+pub(super) fn queued_first(subscription: &SubscriptionName, from: Option<EventId>) -> KeyRange {
+    let all = all_below(named(QUEUE, subscription.as_str(), &[&[FIRST]]));
+    KeyRange { from: from.map_or(all.from, |event| queued(subscription, Place::First(event))), to: all.to }
+}
+
+/// All that wait for another attempt, from the given place on.
+pub(super) fn queued_again(subscription: &SubscriptionName, from: Option<(Timestamp, EventId)>) -> KeyRange {
+    let all = all_below(named(QUEUE, subscription.as_str(), &[&[AGAIN]]));
+    let from = from.map_or(all.from, |(due, event)| queued(subscription, Place::Again(due, event)));
+    KeyRange { from, to: all.to }
+}
+
+/// Reads the key of something queued.
+pub(super) fn place_of(key: &[u8]) -> Option<Place> {
+    let name_end = key.iter().position(|byte| *byte == 0)?;
+    let event = EventId::from_bytes(*key.last_chunk()?);
+    match key.get(name_end + 1..)? {
+        [FIRST, rest @ ..] if rest.len() == 16 => Some(Place::First(event)),
+        [AGAIN, rest @ ..] if rest.len() == 24 => {
+            let due = i64::from_be_bytes(*rest.first_chunk()?);
+            Some(Place::Again(Timestamp::from_millis(due), event))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn delivery(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {
+    named(DELIVERY, subscription.as_str(), &[event.as_bytes()])
+}
+
+/// The records of a subscription's deliveries of events before this one, or of all.
+pub(super) fn deliveries_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
+    bounded(named(DELIVERY, subscription.as_str(), &[]), before)
+}
+
+/// What an attempt's answer said, if it is too long for the delivery's record.
+pub(super) fn detail(subscription: &SubscriptionName, event: EventId, index: u32) -> Vec<u8> {
+    named(DETAIL, subscription.as_str(), &[event.as_bytes(), &index.to_be_bytes()])
+}
+
+pub(super) fn dead(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {
+    named(DEAD, subscription.as_str(), &[event.as_bytes()])
+}
+
+/// A subscription's dead letters of events before this one, or all.
+pub(super) fn dead_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
+    bounded(named(DEAD, subscription.as_str(), &[]), before)
+}
+
+/// A subscription's first attempts that wait, of events before this one, or all.
+pub(super) fn queued_first_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
+    bounded(named(QUEUE, subscription.as_str(), &[&[FIRST]]), before)
+}
+
+/// The event that a key ends with.
+pub(super) fn event_of(key: &[u8]) -> Option<EventId> {
+    key.last_chunk().map(|id| EventId::from_bytes(*id))
+}
+
+pub(super) fn lane(subscription: &SubscriptionName) -> Vec<u8> {
+    named(LANE, subscription.as_str(), &[])
+}
+
+/// A piece of a large value: number 0 names the key that it belongs to.
+pub(super) fn piece(group: u64, number: u32) -> Vec<u8> {
+    let mut key = vec![PIECE];
+    key.extend_from_slice(&group.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// All pieces of the groups from this one on.
+pub(super) fn pieces_from(group: u64) -> KeyRange {
+    KeyRange { from: piece(group, 0), to: vec![PIECE + 1] }
+}
+
+/// Reads the key of a piece: its group and number.
+pub(super) fn piece_of(key: &[u8]) -> Option<(u64, u32)> {
+    let rest: &[u8; 12] = key.strip_prefix(&[PIECE])?.try_into().ok()?;
+    Some((u64::from_be_bytes(*rest.first_chunk()?), u32::from_be_bytes(*rest.last_chunk()?)))
+}
+
+fn named(prefix: u8, name: &str, rest: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + name.len() + rest.iter().map(|part| part.len()).sum::<usize>());
+    key.push(prefix);
+    key.extend_from_slice(name.as_bytes());
+    key.push(0);
+    for part in rest {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+/// All keys that begin with this one, whose last byte is less than 255.
+fn all_below(from: Vec<u8>) -> KeyRange {
+    let mut to = from.clone();
+    *to.last_mut().expect("a key begins with a prefix") += 1;
+    KeyRange { from, to }
+}
+
+fn bounded(prefix: Vec<u8>, before: Option<EventId>) -> KeyRange {
+    let mut all = all_below(prefix);
+    if let Some(before) = before {
+        all.to = [&all.from, before.as_bytes().as_slice()].concat();
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_survive_their_keys_and_sort_as_the_keys_do() {
+        let subscription: SubscriptionName = "erp".parse().expect("a name");
+        let at = Timestamp::from_millis;
+        let (one, two) = (EventId::new(at(1)), EventId::new(at(2)));
+        let places = [Place::First(one), Place::First(two), Place::Again(at(5), two), Place::Again(at(256), one)];
+        let keys: Vec<_> = places.iter().map(|place| queued(&subscription, *place)).collect();
+        assert!(keys.is_sorted() && places.is_sorted());
+        assert_eq!(keys.iter().map(|key| place_of(key)).collect::<Vec<_>>(), places.map(Some));
+        assert_eq!(place_of(b"Qerp\0\x07"), None);
+    }
+
+    #[test]
+    fn a_name_that_begins_like_another_has_its_own_range() {
+        let (short, long): (ConnectorName, ConnectorName) =
+            ("a".parse().expect("a name"), "ab".parse().expect("a name"));
+        let range = seen_leaves(&short);
+        let contains = |key: Vec<u8>| range.from <= key && key < range.to;
+        assert!(contains(seen_leaf(&short, &[255; 16])) && contains(seen_leaf(&short, &[0; 16])));
+        assert!(!contains(seen_leaf(&long, &[0; 16])));
+    }
+}

@@ -1,0 +1,209 @@
+//! Removing what is over, in small steps: events whose deliveries were all settled long ago, and what a crash left of
+//! large values.
+
+use super::committer::{MOST_OPERATIONS, Transaction};
+use super::deliveries::read_record;
+use super::history::walk;
+use super::record::EventHead;
+use super::value::{Body, Reference, assemble, unseal, unseal_whole};
+use super::{EmbeddedStore, keys};
+use crate::model::delivery::DeliveryState;
+use crate::model::id::{DeliveryId, EventId, SubscriptionName};
+use crate::model::time::Timestamp;
+use crate::store::kv::{Batch, KeyValue, Order};
+use crate::store::{Pruned, Retention, StoreError};
+
+/// How many events one batch removes at most.
+const REMOVED_AT_ONCE: usize = 100;
+
+/// Where pruning has come to.
+#[derive(Debug)]
+pub(super) struct Pruning {
+    /// The last event that was looked at.
+    event: Option<EventId>,
+    /// The large values not yet looked at whose record may have been lost in a crash: from the first, below the second.
+    groups: std::ops::Range<u64>,
+}
+
+impl Pruning {
+    /// Returns the beginning. Groups of pieces below the bound were written before the store was opened.
+    pub fn new(groups_bound: u64) -> Self {
+        Self { event: None, groups: 0..groups_bound }
+    }
+}
+
+/// An event that may be over.
+struct Candidate {
+    id: EventId,
+    subscriptions: Vec<SubscriptionName>,
+    pieces: Option<Reference>,
+}
+
+impl EmbeddedStore {
+    pub(super) async fn prune_some(
+        &self,
+        now: Timestamp,
+        retention: Retention,
+        most: usize,
+    ) -> Result<Pruned, StoreError> {
+        self.kv()?;
+        let mut pruning = self.core.pruning.lock().await;
+        self.remove_orphan(&mut pruning).await?;
+
+        let bound = EventId::first_of(now - retention.delivered.min(retention.dead));
+        let after = pruning.event;
+        let mut candidates = self.read(move |kv, _| candidates(kv, after, bound, most)).await?;
+        let mut pruned = Pruned { finished: candidates.len() < most, ..Pruned::default() };
+        let last = candidates.last().map(|candidate| candidate.id);
+        while !candidates.is_empty() {
+            let rest = candidates.split_off(candidates.len().min(REMOVED_AT_ONCE));
+            let some = std::mem::replace(&mut candidates, rest);
+            let (events, deliveries) = self
+                .commit(move |transaction, _| {
+                    let mut removed = (0, 0);
+                    for candidate in some {
+                        if let Some(deliveries) = remove(transaction, candidate, now, retention)? {
+                            removed.0 += 1;
+                            removed.1 += deliveries;
+                        }
+                    }
+                    Ok(removed)
+                })
+                .await?;
+            pruned.events += events;
+            pruned.deliveries += deliveries;
+        }
+        pruning.event = if pruned.finished { None } else { last };
+        Ok(pruned)
+    }
+
+    /// Removes the next group of pieces that nothing refers to.
+    async fn remove_orphan(&self, pruning: &mut Pruning) -> Result<(), StoreError> {
+        if pruning.groups.is_empty() {
+            return Ok(());
+        }
+        let groups = pruning.groups.clone();
+        let (next, orphan) = self.read(move |kv, _| next_orphan(kv, groups)).await?;
+        if let Some(batch) = orphan {
+            self.commit_batch(batch).await?;
+        }
+        pruning.groups.start = next;
+        Ok(())
+    }
+}
+
+fn candidates(
+    kv: &dyn KeyValue,
+    after: Option<EventId>,
+    bound: EventId,
+    most: usize,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut range = keys::events_before(Some(bound));
+    if let Some(after) = after {
+        range.from = keys::event(after.next());
+    }
+    let mut found = Vec::new();
+    if range.from >= range.to || most == 0 {
+        return Ok(found);
+    }
+    walk(kv, &range, Order::Ascending, |key, value| {
+        let pieces = match unseal(key, value)? {
+            Body::Whole(_) => None,
+            Body::InPieces(reference) => Some(reference),
+        };
+        let body = assemble(kv, key, value)?;
+        let subscriptions = EventHead::decode(key, &body)?.subscriptions;
+        found.extend(keys::event_of(key).map(|id| Candidate { id, subscriptions, pieces }));
+        Ok(found.len() < most)
+    })?;
+    Ok(found)
+}
+
+/// Removes an event and its deliveries if all of them are over; returns how many deliveries it had.
+fn remove(
+    transaction: &mut Transaction<'_>,
+    candidate: Candidate,
+    now: Timestamp,
+    retention: Retention,
+) -> Result<Option<usize>, StoreError> {
+    let Candidate { id, mut subscriptions, pieces } = candidate;
+    if subscriptions.is_empty() && id.time() >= now - retention.delivered {
+        return Ok(None);
+    }
+    subscriptions.sort_unstable();
+    subscriptions.dedup();
+    let mut batch = Batch::default();
+    batch.delete(keys::event(id));
+    for subscription in &subscriptions {
+        let delivery = DeliveryId { event: id, subscription: subscription.clone() };
+        let Some(record) = read_record(|key| transaction.get(key), &delivery)? else { return Ok(None) };
+        let is_over = match record.state {
+            DeliveryState::Pending { .. } => false,
+            DeliveryState::Delivered { at } => at < now - retention.delivered,
+            DeliveryState::Dead { at, .. } => at < now - retention.dead,
+        };
+        if !is_over {
+            return Ok(None);
+        }
+        batch.delete(keys::delivery(subscription, id));
+        if let DeliveryState::Dead { .. } = record.state {
+            batch.delete(keys::dead(subscription, id));
+        }
+        for (index, stored) in record.attempts.iter().enumerate() {
+            if stored.detail_apart {
+                batch.delete(keys::detail(subscription, id, index as u32));
+            }
+        }
+    }
+    if let Some(reference) = pieces {
+        reference.delete(&mut batch);
+    }
+    transaction.append(batch);
+    Ok(Some(subscriptions.len()))
+}
+
+/// Looks for the first group of pieces that nothing refers to; returns where to go on, and the removal of (a part of)
+/// that group.
+fn next_orphan(kv: &dyn KeyValue, groups: std::ops::Range<u64>) -> Result<(u64, Option<Batch>), StoreError> {
+    let mut next = groups.start;
+    while next < groups.end {
+        let range = keys::pieces_from(next);
+        let mut first = None;
+        walk(kv, &range, Order::Ascending, |key, value| {
+            if let Some((group, number)) = keys::piece_of(key) {
+                let owner = if number == 0 { Some(unseal_whole(key, value)?.to_vec()) } else { None };
+                first = Some((group, owner));
+            }
+            Ok(false)
+        })?;
+        let Some((group, owner)) = first.filter(|(group, _)| groups.contains(group)) else {
+            return Ok((groups.end, None));
+        };
+        if owner.map_or(Ok(false), |owner| refers_to(kv, &owner, group))? {
+            next = group + 1;
+            continue;
+        }
+        return orphan(kv, group).map(|(batch, is_all)| (if is_all { group + 1 } else { group }, Some(batch)));
+    }
+    Ok((groups.end, None))
+}
+
+fn refers_to(kv: &dyn KeyValue, owner: &[u8], group: u64) -> Result<bool, StoreError> {
+    let Some(value) = kv.get(owner)? else { return Ok(false) };
+    Ok(matches!(unseal(owner, &value)?, Body::InPieces(reference) if reference.group() == group))
+}
+
+/// Returns the removal of a group, the last pieces first, and whether it removes all of them.
+fn orphan(kv: &dyn KeyValue, group: u64) -> Result<(Batch, bool), StoreError> {
+    let range = keys::KeyRange { from: keys::piece(group, 0), to: keys::piece(group + 1, 0) };
+    let mut batch = Batch::default();
+    let mut is_all = true;
+    walk(kv, &range, Order::Descending, |key, _| {
+        is_all = batch.operations() < MOST_OPERATIONS;
+        if is_all {
+            batch.delete(key.to_vec());
+        }
+        Ok(is_all)
+    })?;
+    Ok((batch, is_all))
+}
