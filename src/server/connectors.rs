@@ -31,6 +31,6 @@ pub async fn one(
 
 async fn view(state: &ServerState, connector: &Connector) -> Result<ConnectorView, Problem> {
     let polls = state.store.connector_state(&connector.name).await?;
-    let schedule = format!("{:?}", connector.schedule);
+    let schedule = connector.schedule.to_string();
     Ok(ConnectorView::new(connector.name.clone(), connector.title.clone(), schedule, polls))
 }

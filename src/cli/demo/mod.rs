@@ -246,7 +246,7 @@ impl Watch<'_> {
                 let kind = self.output.paint(colour, format_args!("{:<7}", version.kind.as_str()));
                 let story = story(received.event.as_ref());
                 self.output.line(format_args!(
-                    "{time}  {kind}  order {}  {story:<34}  verified, {} ms after the change",
+                    "{time}  {kind}  order {}  {story:<34}  verified, {} ms after the API showed it",
                     version.key,
                     latency.as_millis(),
                 ))
@@ -285,9 +285,8 @@ impl Watch<'_> {
                 ledger.refused(),
             ))?;
             if let Some(median) = median {
-                self.output.line(format_args!(
-                    "{median} ms from a change to its verified receipt (median; the API is polled every second)"
-                ))?;
+                self.output
+                    .line(format_args!("{median} ms from the API showing a change to its verified receipt (median)"))?;
             }
             for fault in ledger.faults() {
                 self.output.line(format_args!("fault: {fault}"))?;
