@@ -114,6 +114,7 @@ fn compile<'s>(
 ) -> Result<Filter<Kind>, ExpressionError> {
     let tokens = Lexer::new(source).lex().map_err(|errors| lex_error(source, errors))?;
     let term = Parser::new(&tokens).parse(Parser::term).map_err(|errors| parse_error(source, errors))?;
+    terms::refuse_depth(&term)?;
     terms::refuse_recursion(source, &term)?;
 
     let main = Def { name: MAIN, args: Vec::new(), body: wrap(term) };

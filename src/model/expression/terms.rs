@@ -88,6 +88,32 @@ fn in_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, visit: &mut dyn FnMut(&'t T
     }
 }
 
+/// The deepest nesting of an expression. jaq's stack grows with it, also where nothing counts the steps.
+const MOST_NESTED: usize = 256;
+
+/// Refuses what is nested too deeply. Operators of one chain, parts of one path or text, and members of one object count
+/// as nested, because that is how jaq runs them.
+pub(super) fn refuse_depth(term: &Term<&str>) -> Result<(), ExpressionError> {
+    if depth(term) > MOST_NESTED {
+        return Err(format!("it is nested too deeply: {MOST_NESTED} levels are the most").into());
+    }
+    Ok(())
+}
+
+fn depth(term: &Term<&str>) -> usize {
+    let mut deepest = 0;
+    children(term, &mut |child| deepest = deepest.max(depth(child)));
+    let own = match term {
+        Term::Str(_, parts) => parts.len(),
+        Term::Obj(members) => members.len(),
+        Term::Path(_, path) => path.0.len(),
+        Term::IfThenElse(branches, _) => branches.len(),
+        Term::Def(definitions, _) => definitions.len(),
+        _ => 1,
+    };
+    deepest + own.max(1)
+}
+
 /// A name that a call may mean, and whether calling it is recursion.
 struct Scope<'s> {
     name: &'s str,

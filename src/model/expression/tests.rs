@@ -147,3 +147,39 @@ fn deleting_keeps_the_order_of_the_rest() {
     check("del(.a)", r#"{"a":1,"b":2,"c":3}"#, r#"{"b":2,"c":3}"#);
     check("del(.[1:3])", "[1,2,3,4]", "[1,4]");
 }
+
+#[test]
+fn deep_sources_do_not_overflow() {
+    let sources = [
+        "(",
+        "[",
+        "{a:",
+        "-",
+        "try ",
+        "if ",
+        "reduce ",
+        "label $x | ",
+        "def f: ",
+        ". as $x | ",
+        "\"\\(",
+        "1+",
+        ".|",
+        ".,",
+        "..a",
+        "?",
+        ".a",
+        ".[0]",
+        "[[",
+        "(-",
+        "f(",
+        "def f: 1; ",
+    ];
+    for source in sources {
+        let deep = source.repeat(LONGEST_EXPRESSION / source.len());
+        let _ = Expression::parse(&deep).map(|expression| expression.outputs(&Value::Null).map(|_| ()));
+        let closed = format!("{}1", &deep[..deep.len() / 4]);
+        let _ = Expression::parse(&closed).map(|expression| expression.outputs(&Value::Null).map(|_| ()));
+    }
+    let nested = format!("{}1{}", "[".repeat(4000), "]".repeat(4000));
+    let _ = Expression::parse(&nested).map(|expression| expression.outputs(&Value::Null).map(|_| ()));
+}
