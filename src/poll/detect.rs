@@ -1,8 +1,10 @@
 //! Items → changes: a pure function. No I/O, no clock.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::model::change::{ChangeKind, ChangeRules, FirstPoll};
+use crate::model::fingerprint::KeyHash;
 use crate::model::item::{Completeness, Item, Presence, SeenItem};
 use crate::model::time::Timestamp;
 
@@ -28,6 +30,19 @@ pub struct Detection {
     pub findings: Vec<Finding>,
     /// What is odd about the items.
     pub notes: Vec<Note>,
+}
+
+impl Detection {
+    /// Adds what has not changed of the items: so that everything is written that belongs to a found item.
+    pub fn add_unchanged(&mut self, seen: &[SeenItem], items: &[Item]) {
+        let mut written: HashSet<KeyHash> = self.findings.iter().map(|finding| finding.seen.key_hash).collect();
+        for (index, item) in items.iter().enumerate() {
+            let Ok(place) = seen.binary_search_by_key(&item.key_hash, |seen| seen.key_hash) else { continue };
+            if seen[place].fingerprint == item.fingerprint && written.insert(item.key_hash) {
+                self.findings.push(Finding { seen: seen[place].clone(), item: Some(index), change: None });
+            }
+        }
+    }
 }
 
 /// One item whose memory changes.

@@ -67,11 +67,11 @@ pub enum PageError {
     Reported { message: String },
     #[error("`{setting}` ({expression}) failed on the answer: {error}{excerpt}")]
     Response { setting: &'static str, expression: String, error: String, excerpt: Excerpt },
-    #[error("{item}: {problem}")]
+    #[error("{item}: {problem}{}", item.excerpt)]
     Item { item: Place, problem: Box<ItemProblem> },
 }
 
-/// Where in a poll an item stands, and how it begins.
+/// Where in a poll an item stands, and how it begins. Shown without its beginning.
 #[derive(Debug)]
 pub struct Place {
     /// Counted from 1.
@@ -83,7 +83,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "item {} of page {}{}", self.position, self.page, self.excerpt)
+        write!(f, "item {} of page {}", self.position, self.page)
     }
 }
 

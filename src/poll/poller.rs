@@ -309,9 +309,15 @@ impl Poller {
         let at = report.at;
         let footing = footing(state.as_ref(), &self.connector.digest);
         let seen = self.seen_items(&items).await?;
+        // Items that were seen before the rules asked for them to be kept are kept at the first chance.
+        let keeps_from_now_on = self.connector.changes.previous
+            && state.as_ref().is_some_and(|state| state.digest.pages != self.connector.digest.pages);
         let connector = Arc::clone(&self.connector);
         let (items, detection) = compute(move || {
-            let detection = detect(&connector.changes, footing, &seen, &items, completeness, at);
+            let mut detection = detect(&connector.changes, footing, &seen, &items, completeness, at);
+            if keeps_from_now_on {
+                detection.add_unchanged(&seen, &items);
+            }
             (items, detection)
         })
         .await;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::change::Lists;
-use crate::model::fingerprint::{Fingerprint, KeyHash};
+use crate::model::fingerprint::Fingerprint;
 
 /// Items from `key=version` words.
 fn items(listing: &str) -> Vec<Item> {

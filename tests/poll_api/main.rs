@@ -1,0 +1,12 @@
+//! Polling real servers on real sockets: what is asked of them, what is made of their answers, and what remains when
+//! they fail.
+
+#[path = "../support/source.rs"]
+mod source;
+mod world;
+
+mod bodies;
+mod changes;
+mod failures;
+mod paging;
+mod unchanged;

@@ -1,0 +1,179 @@
+//! A connector between a source on a real socket and a store in memory, with a clock that is moved by hand.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollhook::clock::{Clock, ManualClock, SharedClock};
+use pollhook::config::{Environment, load};
+use pollhook::http::HttpClient;
+use pollhook::model::connector::Connector;
+use pollhook::model::event::{Event, Route};
+use pollhook::model::id::{ConnectorName, SubscriptionName};
+use pollhook::model::time::Timestamp;
+use pollhook::poll::{PollContext, PollReport, Poller};
+use pollhook::store::memory::MemoryStore;
+use pollhook::store::{ConnectorState, EventQuery, HistoryStore, PollStore, SeenSelection};
+use pollhook::telemetry::Telemetry;
+
+use crate::source::{Reply, Request, Source};
+
+/// A connector named `orders`, and all that it needs.
+pub struct World {
+    pub source: Source,
+    pub clock: Arc<ManualClock>,
+    pub store: Arc<MemoryStore>,
+    pub context: PollContext,
+    pub connector: Arc<Connector>,
+}
+
+/// Every event goes to one subscription.
+struct ToAll;
+
+impl Route for ToAll {
+    fn subscriptions(&self, _event: &Event) -> Vec<SubscriptionName> {
+        vec!["all".parse().expect("a name")]
+    }
+}
+
+/// How often the clock is moved while a poll waits for it, in real time.
+const TICK: Duration = Duration::from_millis(2);
+
+impl World {
+    /// Returns a world whose source answers this way and whose connector has these rules, `SOURCE` standing for the
+    /// source's origin.
+    pub async fn new(rules: &str, respond: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
+        let source = Source::start(respond).await;
+        let clock = ManualClock::starting_at(Timestamp::from_millis(1_795_000_000_000));
+        let store = MemoryStore::new();
+        let context = PollContext {
+            http: HttpClient::new().expect("a client"),
+            store: store.clone(),
+            clock: clock.clone(),
+            route: Arc::new(ToAll),
+            telemetry: Telemetry::shared(),
+        };
+        let connector = connector(&source, rules);
+        Self { source, clock, store, context, connector }
+    }
+
+    /// Edits the connector's rules.
+    pub fn edit(&mut self, rules: &str) {
+        self.connector = connector(&self.source, rules);
+    }
+
+    /// Answers with this JSON from now on.
+    pub fn serve(&self, json: &str) {
+        let json = json.to_owned();
+        self.source.respond(move |_| Reply::json(json.clone()));
+    }
+
+    pub fn poller(&self) -> Poller {
+        Poller::new(Arc::clone(&self.connector), self.context.clone())
+    }
+
+    pub fn shared_clock(&self) -> SharedClock {
+        self.clock.clone()
+    }
+
+    /// Polls once, a minute later. Whatever the poll waits for comes.
+    pub async fn poll(&self) -> PollReport {
+        self.poll_with_ticks_of(Duration::from_millis(250)).await
+    }
+
+    /// Polls once, with a clock that goes on by so much each [`TICK`].
+    pub async fn poll_with_ticks_of(&self, step: Duration) -> PollReport {
+        self.clock.advance(Duration::from_secs(60));
+        let poller = self.poller();
+        let mut poll = pin!(poller.poll());
+        loop {
+            match tokio::time::timeout(TICK, &mut poll).await {
+                Ok(report) => return report.expect("the store works"),
+                Err(_) => self.clock.advance(step),
+            }
+        }
+    }
+
+    /// Polls once and returns the changes: `created 1`, `updated 2`, …
+    pub async fn changes(&self) -> Vec<String> {
+        let before = self.events().await.len();
+        let report = self.poll().await;
+        assert_eq!(report.outcome.failure(), None);
+        let changes = self.events().await.split_off(before);
+        changes.iter().map(|event| format!("{} {}", event.event_type.action(), event.key)).collect()
+    }
+
+    /// Polls once and returns why that failed.
+    pub async fn failure(&self) -> String {
+        self.failure_of(&self.poll().await)
+    }
+
+    /// Returns why a poll failed.
+    pub fn failure_of(&self, report: &PollReport) -> String {
+        let failure = report.outcome.failure().unwrap_or_else(|| panic!("no failure: {report:?}")).to_string();
+        failure.replace(&self.source.url(""), "SOURCE")
+    }
+
+    /// Returns all events, the oldest first.
+    pub async fn events(&self) -> Vec<Event> {
+        let query = EventQuery { limit: usize::MAX, ..EventQuery::default() };
+        let events = self.store.events(query).await.expect("the store works");
+        events.iter().rev().map(|routed| Event::clone(&routed.event)).collect()
+    }
+
+    pub async fn state(&self) -> Option<ConnectorState> {
+        self.store.connector_state(&name()).await.expect("the store works")
+    }
+
+    /// Returns all that is remembered but how polls failed and when the last one was.
+    pub async fn memory(&self) -> String {
+        let state = self.state().await.map(|state| ConnectorState {
+            polled_at: Timestamp::EPOCH,
+            failures: 0,
+            failing_since: None,
+            last_error: None,
+            not_before: None,
+            ..state
+        });
+        let seen = self.store.seen_items(&name(), SeenSelection::All).await.expect("the store works");
+        format!("{state:?} {seen:?} {}", self.events().await.len())
+    }
+
+    /// Returns the targets of the requests since the last call, `?` behind those that were conditional.
+    pub fn asked(&self) -> Vec<String> {
+        let conditional = |request: &Request| {
+            request.header("if-none-match").is_some() || request.header("if-modified-since").is_some()
+        };
+        let requests = self.source.take_requests();
+        requests
+            .iter()
+            .map(|request| format!("{}{}", request.target, if conditional(request) { " if" } else { "" }))
+            .collect()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+pub fn name() -> ConnectorName {
+    "orders".parse().expect("a name")
+}
+
+fn connector(source: &Source, rules: &str) -> Arc<Connector> {
+    let rules = rules.replace("SOURCE", &source.url(""));
+    let url = format!("request.url = \"{}\"", source.url("/items"));
+    let usual = ["every = \"1m\"", &url, "response.items = \".[]\"", "item.key = \".id\""];
+    let mut text = "[connectors.orders]\n".to_owned();
+    for line in usual.iter().filter(|line| !rules.contains(line.split('=').next().expect("a key"))) {
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.push_str(&rules);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, text).expect("a file");
+    let configuration = load(&path, &Environment::from([("TOKEN", "s3cret-token")]));
+    let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    configuration.connectors.into_iter().find(|connector| connector.name == name()).expect("the connector")
+}
