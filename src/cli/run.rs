@@ -1,6 +1,7 @@
 //! `pollhook run`: the service.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,7 @@ use super::output::Output;
 use crate::clock::SystemClock;
 use crate::config::StoreChoice;
 use crate::service::{self, Service};
-use crate::store::{self, SharedStore};
+use crate::store::{SharedStore, embedded};
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +28,7 @@ pub async fn run(_arguments: RunArguments, global: &Global, output: &mut Output)
     let mut signals = Signals::listen()?;
     let listener = listen(configuration.server.listen).await?;
     let telemetry = Telemetry::shared();
-    let store = open_store(&configuration.store, telemetry.clone()).await?;
+    let store = open_store(&configuration.store, telemetry.clone())?;
     let address = listener.local_addr().unwrap_or(configuration.server.listen);
     let StoreChoice::Sled { path } = &configuration.store;
     tracing::info!(
@@ -62,11 +63,12 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Opens the configured store.
-pub async fn open_store(choice: &StoreChoice, telemetry: SharedTelemetry) -> Result<SharedStore, Failure> {
-    let StoreChoice::Sled { path: _ } = choice;
-    let _ = telemetry;
-    Ok(store::memory::MemoryStore::new())
+/// Opens the configured store. Blocks while the database is read.
+pub fn open_store(choice: &StoreChoice, telemetry: SharedTelemetry) -> Result<SharedStore, Failure> {
+    let StoreChoice::Sled { path } = choice;
+    let store = embedded::open(path, embedded::Options::default(), telemetry)
+        .map_err(|error| Failure::caused("the store cannot be opened", error))?;
+    Ok(Arc::new(store))
 }
 
 /// The signals that ask a process to stop.

@@ -49,9 +49,9 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
         events: events(&configuration, &connector, &look, &clock, telemetry)?,
     };
     if arguments.json {
-        shown.print_json(output)?
+        shown.print_json(output)?;
     } else {
-        shown.print(output)?
+        shown.print(output)?;
     }
     if look.problem.is_some() { Err(Failure::Said) } else { Ok(()) }
 }

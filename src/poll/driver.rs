@@ -10,8 +10,12 @@ use crate::model::schedule::Schedule;
 use crate::model::time::Timestamp;
 use crate::store::{ConnectorState, StoreError};
 
-/// The longest that failures put a poll off, unless its schedule is slower than that.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60 * 60);
+/// The longest that failures put a poll off, unless its schedule is slower than that: so that a source that works again
+/// is noticed soon.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(15 * 60);
+
+/// The same, in intervals of the schedule: a connector that polls every second is not left alone for minutes.
+const LONGEST_BACKOFF_IN_INTERVALS: u32 = 60;
 
 /// How long to leave a connector alone that someone else polls.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
@@ -57,8 +61,8 @@ fn due(connector: &Connector, state: Option<&ConnectorState>, now: Timestamp) ->
                 Schedule::Every(interval) => *interval,
                 Schedule::Cron(_) => schedule.next(Some(last), last)?.since(last),
             };
-            let backoff =
-                interval.saturating_mul(2_u32.saturating_pow(failures - 1)).min(LONGEST_BACKOFF.max(interval));
+            let intervals = 2_u32.saturating_pow(failures - 1).min(LONGEST_BACKOFF_IN_INTERVALS);
+            let backoff = interval.saturating_mul(intervals).min(LONGEST_BACKOFF.max(interval));
             match schedule {
                 Schedule::Every(_) => last + backoff,
                 // The first of its times that is not sooner.

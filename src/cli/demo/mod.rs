@@ -68,7 +68,7 @@ pub async fn demo(arguments: DemoArguments, global: &Global, output: &mut Output
     let receiver = Receiver { keys, answer: now_and_then_refusing(), clock: clock.clone(), received };
 
     let telemetry = Telemetry::shared();
-    let store = run::open_store(&configuration.store, telemetry.clone()).await?;
+    let store = run::open_store(&configuration.store, telemetry.clone())?;
     let stop = CancellationToken::new();
     let service = Service { configuration, store, listener: admin_listener, clock: clock.clone(), telemetry };
     let mut service = pin!(service::run(service, stop.clone().cancelled_owned()));

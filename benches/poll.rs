@@ -1,0 +1,149 @@
+//! What a poll costs, beside parsing the same JSON: `cargo bench --bench poll`.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use pollhook::clock::SystemClock;
+use pollhook::http::HttpClient;
+use pollhook::model::fingerprint::BodyHash;
+use pollhook::poll::{PollContext, PollOutcome, PollReport, Poller};
+use pollhook::telemetry::Telemetry;
+use support::{Nobody, figure, listing, median, now};
+
+const ITEMS: usize = 10_000;
+const ROUNDS: usize = 15;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        unchanged_items().await;
+        some_changed().await;
+        identical_bytes().await;
+        many_connectors().await;
+    });
+}
+
+/// Serves the bodies in turn, without validators.
+fn source(bodies: Vec<Vec<u8>>) -> String {
+    let bodies: Arc<Vec<bytes::Bytes>> = Arc::new(bodies.into_iter().map(bytes::Bytes::from).collect());
+    let turn = Arc::new(AtomicUsize::new(0));
+    let router = Router::new().fallback(move || {
+        let body = bodies[turn.fetch_add(1, Ordering::Relaxed) % bodies.len()].clone();
+        async move { ([(CONTENT_TYPE, "application/json")], body) }
+    });
+    format!("http://{}/items", support::serve(router))
+}
+
+fn context(folder: &Path) -> PollContext {
+    PollContext {
+        http: HttpClient::new().expect("a client"),
+        store: support::store(folder),
+        clock: SystemClock::shared(),
+        route: Arc::new(Nobody),
+        telemetry: Telemetry::shared(),
+    }
+}
+
+fn pollers(folder: &Path, url: &str, count: usize) -> Vec<Poller> {
+    let connectors: String = (0..count)
+        .map(|number| {
+            format!(
+                "[connectors.c{number}]\nevery = \"1h\"\nrequest.url = \"{url}?c={number}\"\nresponse.items = \".items[]\"\nitem.key = \".id\"\n"
+            )
+        })
+        .collect();
+    let configuration = support::configuration(folder, &connectors);
+    let context = context(&folder.join("data"));
+    configuration.connectors.iter().map(|connector| Poller::new(connector.clone(), context.clone())).collect()
+}
+
+async fn poll(poller: &Poller) -> PollReport {
+    poller.poll().await.expect("the store works")
+}
+
+/// Polls once for the baseline, then measures; between two polls the same body is parsed alone.
+async fn measure(bodies: Vec<Vec<u8>>, updated: usize) -> (Duration, Duration) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let parsed_body = bodies[0].clone();
+    let poller = pollers(folder.path(), &source(bodies), 1).remove(0);
+    assert_eq!(poll(&poller).await.items, ITEMS);
+    let (mut polls, mut parses) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let began = now();
+        let report = poll(&poller).await;
+        polls.push(began.elapsed());
+        assert_eq!((report.items, report.changes.updated), (ITEMS, updated), "{report:?}");
+        let began = now();
+        let value: serde_json::Value = serde_json::from_slice(&parsed_body).expect("JSON");
+        parses.push(began.elapsed());
+        drop(value);
+    }
+    (median(polls), median(parses))
+}
+
+fn report(name: &str, (poll, parse): (Duration, Duration)) {
+    let rate = ITEMS as f64 / poll.as_secs_f64();
+    figure(name, format_args!("{rate:.0} items/s, {:.1} ms a poll", poll.as_secs_f64() * 1e3));
+    figure("  beside parsing its JSON alone", format_args!("{:.1} ms", parse.as_secs_f64() * 1e3));
+    figure("  a poll, in parses of its JSON", format_args!("{:.2}", poll.as_secs_f64() / parse.as_secs_f64()));
+}
+
+async fn unchanged_items() {
+    let measured = measure(vec![listing(ITEMS, 0, 1), listing(ITEMS, 0, 2)], 0).await;
+    report("10,000 items, none changed, other bytes", measured);
+}
+
+async fn some_changed() {
+    let measured = measure(vec![listing(ITEMS, 100, 1), listing(ITEMS, 100, 2)], 100).await;
+    report("10,000 items, 1 % changed", measured);
+}
+
+async fn identical_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let body = listing(40_000, 0, 0);
+    let size = body.len() as f64;
+    let mut hashes = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = now();
+        std::hint::black_box(BodyHash::of(&body));
+        hashes.push(began.elapsed());
+    }
+    let poller = pollers(folder.path(), &source(vec![body]), 1).remove(0);
+    poll(&poller).await;
+    let mut polls = Vec::new();
+    for _ in 0..ROUNDS {
+        let began = now();
+        let report = poll(&poller).await;
+        polls.push(began.elapsed());
+        assert!(matches!(report.outcome, PollOutcome::Unchanged), "{report:?}");
+    }
+    let rate = |duration: Duration| format!("{:.2} GB/s", size / duration.as_secs_f64() / 1e9);
+    figure("identical bytes, recognised", rate(median(hashes)));
+    figure(&format!("identical bytes, a whole poll of {:.0} MB over HTTP", size / 1e6), rate(median(polls)));
+}
+
+async fn many_connectors() {
+    const CONNECTORS: usize = 1000;
+    let folder = tempfile::tempdir().expect("a folder");
+    let pollers = Arc::new(pollers(folder.path(), &source(vec![listing(20, 0, 0)]), CONNECTORS));
+    let mut rounds = Vec::new();
+    for _ in 0..6 {
+        let began = now();
+        let mut polls = tokio::task::JoinSet::new();
+        for at in 0..CONNECTORS {
+            let pollers = pollers.clone();
+            polls.spawn(async move { poll(&pollers[at]).await });
+        }
+        polls.join_all().await;
+        rounds.push(began.elapsed());
+    }
+    // The first round is the baseline.
+    let median = median(rounds.split_off(1));
+    figure("1,000 connectors, all polled", format_args!("{:.0} polls/s", CONNECTORS as f64 / median.as_secs_f64()));
+}
