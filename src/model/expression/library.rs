@@ -4,13 +4,14 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use jaq_core::box_iter::box_once;
 use jaq_core::load::parse::{Def, Term};
 use jaq_core::native::{Filter, Fun, bome, run, unary, v};
-use jaq_core::{Error, Exn, RunPtr};
+use jaq_core::{Error, Exn, Native, RunPtr};
 use jaq_json::Val;
 use jaq_std::ValT as _;
 
-use super::bounds::Kind;
+use super::bounds::{Budget, Kind};
 use super::delete::delete_paths;
 use super::terms;
 use super::value::{brief, parse_json};
@@ -55,6 +56,14 @@ const IMPURE: &[&str] = &[
     "$__prog_args",
 ];
 
+/// jq's loops, in which a value may grow without end.
+const LOOPS: &str = "
+def repeat(f): def rec: f, (__bounded | rec); rec;
+def recurse(f): def rec: ., (f | __bounded | rec); rec;
+def while(cond; update): def rec: if cond then ., (update | __bounded | rec) else {}[] as $x | . end; rec;
+def until(cond; update): def rec: if cond then . else update | __bounded | rec end; rec;
+";
+
 /// What jaq lacks, or does otherwise than jq.
 const OURS: &str = r#"
 def del(f): delpaths([path(f)]);
@@ -72,7 +81,9 @@ def @tsv: map(__tabbed) | join("\t");
 static DEFINITIONS: LazyLock<Vec<Def<&'static str>>> = LazyLock::new(|| {
     let jaq = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
     let ours = jaq_core::load::parse(OURS, |parser| parser.defs()).expect("our definitions are right");
-    jaq.filter(|definition| !is_left_out(definition.name, definition.args.len())).chain(ours).collect()
+    let loops = jaq_core::load::parse(LOOPS, |parser| parser.defs()).expect("our definitions are right");
+    let jaq = jaq.filter(|definition| !is_left_out(definition.name, definition.args.len()));
+    loops.into_iter().chain(jaq).chain(ours).collect()
 });
 
 pub(super) fn is_impure(name: &str) -> bool {
@@ -120,11 +131,30 @@ fn calls<'s>(term: &Term<&'s str>) -> Vec<(&'s str, usize)> {
 /// Returns the functions that are not written in jq.
 pub(super) fn functions() -> impl Iterator<Item = Fun<Kind>> {
     let jaq = jaq_core::funs::<Kind>().chain(jaq_std::funs()).chain(jaq_json::funs());
-    jaq.filter(|(name, arguments, _)| !is_left_out(name, arguments.len())).chain(ours().into_iter().map(run::<Kind>))
+    jaq.filter(|(name, arguments, _)| !is_left_out(name, arguments.len()))
+        .chain(ours().into_iter().map(run::<Kind>))
+        .chain([bounded()])
 }
 
-fn ours() -> [Filter<RunPtr<Kind>>; 3] {
+/// Passes its input on unless that has grown too large; also where paths are asked for.
+fn bounded() -> Fun<Kind> {
+    let native = Native::<Kind>::new(|cv| {
+        let checked = cv.0.data().budget.check(cv.1);
+        bome(checked)
+    });
+    ("__bounded", v(0), native.with_paths(|cv| box_once(Ok(cv.1))).with_update(|cv, update| update(cv.1)))
+}
+
+fn ours() -> [Filter<RunPtr<Kind>>; 5] {
     [
+        ("__plus", v(2), |mut cv| {
+            let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
+            bome(Budget::plus(left, right))
+        }),
+        ("__times", v(2), |mut cv| {
+            let (right, left) = (cv.0.pop_var(), cv.0.pop_var());
+            bome(Budget::times(left, right))
+        }),
         ("delpaths", v(1), |cv| unary(cv, delete_paths)),
         ("fromjson", v(0), |cv| {
             bome(cv.1.try_as_utf8_bytes().and_then(|text| {

@@ -8,8 +8,8 @@
 //! - **A number that is not calculated with keeps its text**: `9007199254740993`, `1.0`, `1e400`, `-0`.
 //! - **Members of an object keep their order**, also under `del`.
 //! - **An expression ends.** It may take [`MOST_STEPS`] steps and have [`MOST_OUTPUTS`] outputs; a definition may not call
-//!   itself; and what it builds is bounded in depth and size. Beyond that it fails, as it does on a value of the wrong
-//!   shape.
+//!   itself; and how long texts and arrays, and how deep the results of `reduce`, may become is bounded. Beyond that it
+//!   fails, as it does on a value of the wrong shape.
 
 mod bounds;
 mod delete;

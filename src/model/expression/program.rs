@@ -117,7 +117,7 @@ fn compile<'s>(
     terms::refuse_depth(&term)?;
     terms::refuse_recursion(source, &term)?;
 
-    let main = Def { name: MAIN, args: Vec::new(), body: wrap(term) };
+    let main = Def { name: MAIN, args: Vec::new(), body: wrap(terms::bound(term)) };
     let definitions = library::definitions_for(main);
     let arena = Arena::default();
     let modules = Loader::new(definitions)

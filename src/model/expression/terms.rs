@@ -1,8 +1,9 @@
 //! Walks over the terms of an expression.
 
 use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Pattern, Term};
-use jaq_core::path::Part;
+use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
+use jaq_core::ops::Math;
+use jaq_core::path::{Part, Path};
 
 use super::ExpressionError;
 use super::program::span_within;
@@ -86,6 +87,82 @@ fn in_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, visit: &mut dyn FnMut(&'t T
             }
         }
     }
+}
+
+/// Puts a check after whatever can make a value deeper or longer again and again.
+pub(super) fn bound(term: Term<&str>) -> Term<&str> {
+    let boxed = |term: Box<Term<_>>| Box::new(bound(*term));
+    match term {
+        Term::Str(format, parts) => {
+            let part = |part| match part {
+                StrPart::Term(term) => StrPart::Term(bound(term)),
+                other => other,
+            };
+            checked(Term::Str(format, parts.into_iter().map(part).collect()))
+        }
+        Term::Arr(inner) => Term::Arr(inner.map(boxed)),
+        Term::Neg(inner) => Term::Neg(boxed(inner)),
+        Term::Label(name, inner) => Term::Label(name, boxed(inner)),
+        Term::Obj(members) => {
+            // A key that is a plain text names the member that is taken over: it has to stay one.
+            let member = |(key, value): (Term<_>, Option<Term<_>>)| (key, value.map(bound));
+            Term::Obj(members.into_iter().map(member).collect())
+        }
+        Term::BinOp(left, BinaryOp::Math(operator @ (Math::Add | Math::Mul)), right) => {
+            Term::Call(function(operator), vec![bound(*left), bound(*right)])
+        }
+        Term::BinOp(left, BinaryOp::UpdateMath(operator @ (Math::Add | Math::Mul)), right) => {
+            let operand = "$__operand";
+            let update = Term::Call(function(operator), vec![Term::Id, Term::Var(operand)]);
+            let update = Term::BinOp(boxed(left), BinaryOp::Update, Box::new(update));
+            Term::BinOp(boxed(right), BinaryOp::Pipe(Some(Pattern::Var(operand))), Box::new(update))
+        }
+        Term::BinOp(left, operator, right) => Term::BinOp(boxed(left), operator, boxed(right)),
+        Term::Fold(name, source, pattern, arguments) => {
+            let argument = |(index, argument)| if index == 1 { checked(bound(argument)) } else { bound(argument) };
+            Term::Fold(name, boxed(source), pattern, arguments.into_iter().enumerate().map(argument).collect())
+        }
+        Term::TryCatch(inner, catch) => Term::TryCatch(boxed(inner), catch.map(boxed)),
+        Term::IfThenElse(branches, otherwise) => {
+            let branches = branches.into_iter().map(|(condition, then)| (bound(condition), bound(then)));
+            Term::IfThenElse(branches.collect(), otherwise.map(boxed))
+        }
+        Term::Def(definitions, inner) => {
+            let definition = |definition: Def<_>| Def { body: bound(definition.body), ..definition };
+            Term::Def(definitions.into_iter().map(definition).collect(), boxed(inner))
+        }
+        Term::Call(name, arguments) => {
+            let call = Term::Call(name, arguments.into_iter().map(bound).collect());
+            if GROWING.contains(&name) { checked(call) } else { call }
+        }
+        Term::Path(inner, path) => {
+            let part = |(part, optional)| {
+                let part = match part {
+                    Part::Index(Term::Str(None, parts)) => Part::Index(Term::Str(None, parts)),
+                    Part::Index(index) => Part::Index(bound(index)),
+                    Part::Range(from, to) => Part::Range(from.map(bound), to.map(bound)),
+                };
+                (part, optional)
+            };
+            Term::Path(boxed(inner), Path(path.0.into_iter().map(part).collect()))
+        }
+        other => other,
+    }
+}
+
+/// What makes a text longer, or an array of it.
+const GROWING: &[&str] =
+    &["tojson", "explode", "join", "gsub", "sub", "add", "@json", "@uri", "@base64", "@html", "@sh", "@csv", "@tsv"];
+
+fn checked(term: Term<&str>) -> Term<&str> {
+    match &term {
+        Term::Str(_, parts) if !parts.iter().any(|part| matches!(part, StrPart::Term(_))) => term,
+        _ => Term::BinOp(Box::new(term), BinaryOp::Pipe(None), Box::new(Term::Call("__bounded", Vec::new()))),
+    }
+}
+
+fn function(operator: Math) -> &'static str {
+    if operator == Math::Mul { "__times" } else { "__plus" }
 }
 
 /// The deepest nesting of an expression. jaq's stack grows with it, also where nothing counts the steps.

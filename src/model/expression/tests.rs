@@ -183,3 +183,23 @@ fn deep_sources_do_not_overflow() {
     let nested = format!("{}1{}", "[".repeat(4000), "]".repeat(4000));
     let _ = Expression::parse(&nested).map(|expression| expression.outputs(&Value::Null).map(|_| ()));
 }
+
+#[test]
+fn runs_end_whatever_the_expression() {
+    let check = |source: &str, expected: &str| {
+        let result = run(source, r#"{"a":[1,2]}"#);
+        assert!(result.contains(expected), "{source}: {}", &result[..result.len().min(200)]);
+    };
+    check("range(1e12)", "more than 1000000 outputs");
+    check("repeat(.) |= 1", "stopped, being nested too deeply");
+    check("reduce range(1000000) as $i (.; [.])", "nested more than 512 deep");
+    check(r#""x" * 10000000000"#, "longer than");
+    check(r#"reduce range(60) as $i ("x"; . + .)"#, "longer than");
+    check(r#"reduce range(60) as $i ("x"; "\\(.)\\(.)")"#.replace("\\\\", "\\").as_str(), "longer than");
+    check(r#"("[" * 100000) | fromjson"#, "recursion limit");
+    check(".a[0] += 1 | .a[1] *= 2.5 | .a", "[2,5]");
+    check(r#"{("k" + "l"): (1 + 2), "m\(1)": "\(.a)!"}"#, r#"{"kl":3,"m1":"[1,2]!"}"#);
+    check("reduce .a[] as $x (0; . + $x)", "3");
+    check("[.a[] | until(. > 5; . * 2)]", "[8,8]");
+    check("[limit(3; repeat(1))]", "[1,1,1]");
+}
