@@ -527,3 +527,43 @@ async fn what_cannot_be_sent_is_a_dead_letter_that_says_why() {
     assert_eq!(failure.class, FailureClass::Render);
     insta::assert_snapshot!(failure.message, @"the value of the header `X-Team` has characters that a header cannot have");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_too_long_for_a_slot_is_given_back_and_claimed_anew() {
+    let endpoint = Receiver::start().await;
+    endpoint.answer_next([Answer::Held(Box::new(Answer::Status(200)))]);
+    let mut house = House::new(vec![subscription("erp", &endpoint.url())]);
+    let (first, second) = (house.add(1, "erp").await, house.add(2, "erp").await);
+    house.run();
+    endpoint.received(1).await;
+    // Both leases still run, but the second one not for long enough to send with.
+    house.clock.advance(seconds(70));
+    endpoint.release();
+    House::assert_delivered(&house.after_attempts(&first, 1).await.0);
+    House::assert_delivered(&house.after_attempts(&second, 1).await.0);
+    endpoint.received(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_is_left_alone_for_longer_each_time() {
+    let endpoint = Receiver::start().await;
+    endpoint.answer_next([Answer::Held(Box::new(Answer::Status(200)))]);
+    let mut house = House::new(vec![subscription("erp", &endpoint.url())]);
+    house.add(1, "erp").await;
+    house.add(2, "erp").await;
+    house.run();
+    endpoint.received(1).await;
+    house.store.close().await.expect("closed");
+    endpoint.release();
+    let failures = async |count: usize| {
+        let line = format!("pollhook_lane_store_failures_total{{subscription=\"erp\"}} {count}\n");
+        eventually(&line, async || house.telemetry.metrics().contains(&line).then_some(())).await;
+    };
+    // The settlement fails, and each look thereafter; the second delivery is not sent without being settled.
+    failures(1).await;
+    for (rest, count) in [(1, 2), (2, 3), (4, 4), (8, 5), (16, 6), (30, 7), (30, 8)] {
+        house.clock.advance(seconds(rest));
+        failures(count).await;
+    }
+    endpoint.received(1).await;
+}

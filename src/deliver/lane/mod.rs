@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -44,6 +45,9 @@ pub struct Lane {
     /// Claimed, but not yet under way; at most `batch`.
     buffer: VecDeque<ClaimedDelivery>,
     batch: usize,
+    smallest_batch: usize,
+    /// When as much was last claimed as was asked for.
+    filled_at: Option<Timestamp>,
     /// One permit for each attempt that may be under way.
     slots: Arc<Semaphore>,
     /// Attempts under way, and those that are over but not settled. Each says when its delivery falls due again.
@@ -59,16 +63,21 @@ pub struct Lane {
 #[derive(Debug)]
 struct Look {
     claimed: Vec<ClaimedDelivery>,
+    /// Whether as much was claimed as was asked for, so that there may be more.
+    filled: bool,
     /// When to look again.
     next: Timestamp,
 }
 
 type PendingLook = Pin<Box<dyn Future<Output = Result<Look, StoreError>> + Send>>;
 
-/// How much is claimed at a time: a multiple of the concurrency, within bounds.
+/// How much is claimed at a time to begin with, as a multiple of the concurrency and at least.
 const BATCH_FACTOR: usize = 2;
 const SMALLEST_BATCH: usize = 32;
-const LARGEST_BATCH: usize = 256;
+
+/// How much is claimed at a time when a receiver is so quick that batches last no longer than [`SHORT_BATCH`].
+const LARGEST_BATCH: usize = 1024;
+const SHORT_BATCH: Duration = Duration::from_secs(1);
 
 /// How many attempts may be over and waiting to be settled, as a multiple of the concurrency and at least.
 const SETTLING_FACTOR: usize = 4;
@@ -79,10 +88,13 @@ impl Lane {
     pub fn new(subscription: Arc<Subscription>, context: DeliverContext) -> Self {
         let concurrency = subscription.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         let look_at = context.clock.now();
+        let smallest_batch = concurrency.saturating_mul(BATCH_FACTOR).clamp(SMALLEST_BATCH, LARGEST_BATCH);
         Self {
             worker: Arc::new(Worker::new(subscription, context)),
             buffer: VecDeque::new(),
-            batch: concurrency.saturating_mul(BATCH_FACTOR).clamp(SMALLEST_BATCH, LARGEST_BATCH),
+            batch: smallest_batch,
+            smallest_batch,
+            filled_at: None,
             slots: Arc::new(Semaphore::new(concurrency)),
             attempts: JoinSet::new(),
             most_attempts: concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING),
@@ -156,8 +168,15 @@ impl Lane {
     /// Takes over what a look found.
     fn found(&mut self, looked: Result<Look, StoreError>) {
         match looked {
-            Ok(Look { claimed, next }) => {
+            Ok(Look { claimed, next, filled }) => {
                 self.worker.gate.store_worked();
+                if filled {
+                    let now = self.worker.now();
+                    if self.filled_at.is_some_and(|before| now.since(before) < SHORT_BATCH) {
+                        self.batch = (2 * self.batch).min(LARGEST_BATCH);
+                    }
+                    self.filled_at = Some(now);
+                }
                 // An attempt that ended meanwhile may have said that its delivery falls due earlier.
                 self.look_at = self.look_at.min(next);
                 self.buffer.extend(claimed);
@@ -182,6 +201,7 @@ impl Lane {
         }
         // Whatever was claimed with it has waited as long.
         self.buffer.push_front(claimed);
+        self.batch = self.smallest_batch;
         let (covered, late) = self.buffer.drain(..).partition(|claimed| self.worker.is_covered(claimed));
         self.buffer = covered;
         self.worker.give_back(late).await;

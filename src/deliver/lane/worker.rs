@@ -76,14 +76,14 @@ impl Worker {
         let now = self.now();
         let latest = now + LOOK_EVERY;
         match self.gate.opening(now) {
-            Opening::ByHand => return Ok(Look { claimed: Vec::new(), next: latest }),
-            Opening::At(until) => return Ok(Look { claimed: Vec::new(), next: until.min(latest) }),
+            Opening::ByHand => return Ok(Look { claimed: Vec::new(), filled: false, next: latest }),
+            Opening::At(until) => return Ok(Look { claimed: Vec::new(), filled: false, next: until.min(latest) }),
             Opening::Open => {}
         }
         let lease_for = LONGEST_WAIT + self.subscription.timeout + SETTLING;
         let claimed = store.claim_deliveries(name, now, most, lease_for).await?;
         if claimed.len() == most {
-            return Ok(Look { claimed, next: now });
+            return Ok(Look { claimed, filled: true, next: now });
         }
         let next = match store.next_due(name).await? {
             // It was due before, but the store did not hand it out: asking at once would give the same answer.
@@ -91,7 +91,7 @@ impl Worker {
             Some(due) => due.min(latest),
             None => latest,
         };
-        Ok(Look { claimed, next })
+        Ok(Look { claimed, filled: false, next })
     }
 
     async fn load_state(&self) -> Result<(), StoreError> {
