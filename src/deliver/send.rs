@@ -45,14 +45,15 @@ impl Sender {
             answer: String::new(),
             failure: None,
         };
-        let begun = self.clock.monotonic();
-        let result = match self.request(claimed, &attempt) {
-            Ok(request) => self.exchange(request).await,
+        let headers = match &self.headers {
+            Ok(headers) => headers,
             Err(message) => {
-                attempt.failure = Some(AttemptFailure { class: FailureClass::Render, message });
+                attempt.failure = Some(AttemptFailure { class: FailureClass::Render, message: message.clone() });
                 return (attempt, Outcome::Unsendable);
             }
         };
+        let begun = self.clock.monotonic();
+        let result = self.exchange(|| self.request(headers, claimed, &attempt)).await;
         attempt.duration = self.clock.monotonic().saturating_sub(begun);
         let outcome = match result {
             Ok(response) => {
@@ -74,31 +75,32 @@ impl Sender {
     ///
     /// A receiver may close a connection that it kept open just as the next request goes out on it. That says nothing
     /// of the request, which is therefore sent once more; the receiver knows it by its id if it did read it.
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn exchange(&self, request: impl Fn() -> HttpRequest) -> Result<HttpResponse, HttpError> {
         let begun = self.clock.monotonic();
-        let mut limits = Limits { deadline: self.subscription.timeout, body: BodyLimit::Keep(ANSWER_KEPT) };
-        let again = self.answered.load(Ordering::Relaxed).then(|| request.clone());
-        let mut result = self.http.send(request, limits).await;
-        if let (Err(HttpError::Transport(_)), Some(request)) = (&result, again) {
-            limits.deadline = limits.deadline.saturating_sub(self.clock.monotonic().saturating_sub(begun));
-            result = self.http.send(request, limits).await;
+        let limits = Limits { deadline: self.subscription.timeout, body: BodyLimit::Keep(ANSWER_KEPT) };
+        let may_be_stale = self.answered.load(Ordering::Relaxed);
+        let mut result = self.http.send(request(), limits).await;
+        if may_be_stale && matches!(result, Err(HttpError::Transport(_))) {
+            let elapsed = self.clock.monotonic().saturating_sub(begun);
+            let limits = Limits { deadline: limits.deadline.saturating_sub(elapsed), ..limits };
+            result = self.http.send(request(), limits).await;
         }
         self.answered.store(result.is_ok(), Ordering::Relaxed);
         result
     }
 
-    fn request(&self, claimed: &ClaimedDelivery, attempt: &Attempt) -> Result<HttpRequest, String> {
-        let mut headers = self.headers.clone()?;
+    fn request(&self, headers: &HeaderMap, claimed: &ClaimedDelivery, attempt: &Attempt) -> HttpRequest {
+        let mut headers = headers.clone();
         let rendered = self.renderer.render(&claimed.event, self.subscription.format);
         let id = claimed.event.id.to_string();
-        let plain = |text: &str| HeaderValue::from_str(text).expect("ids, numbers and base64 are plain text");
+        let plain = |text: &str| HeaderValue::from_str(text).expect("ids and base64 are plain text");
         headers.entry(CONTENT_TYPE).or_insert_with(|| HeaderValue::from_static(rendered.content_type));
         if let Some(signature) = self.signer.sign(&id, attempt.started_at, &rendered.body) {
             headers.insert(sign::SIGNATURE, plain(&signature));
         }
         headers.insert(sign::ID, plain(&id));
         headers.insert(sign::TIMESTAMP, HeaderValue::from(attempt.started_at.as_seconds()));
-        Ok(HttpRequest { method: Method::POST, url: self.subscription.url.clone(), headers, body: rendered.body })
+        HttpRequest { method: Method::POST, url: self.subscription.url.clone(), headers, body: rendered.body }
     }
 
     /// Returns the beginning of an answer as people may read it.
