@@ -26,7 +26,7 @@ pub(super) fn connector(
     fields: &Fields<'_>,
     params: &ParamValues,
 ) -> Option<Connector> {
-    let mut texts = Texts::new(scope, params);
+    let mut texts = Texts::new(scope, params, fields.place);
     let schedule = schedule(scope, fields);
     let request = required_table(fields, "request", "url").and_then(|fields| request(&texts, &fields));
     let auth = fields.table("auth").and_then(|fields| auth(&mut texts, &fields));
@@ -34,13 +34,14 @@ pub(super) fn connector(
     let response = response(fields);
     let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
     let changes = changes(fields);
+    let (title, jitter) = (fields.text("title"), fields.duration("jitter"));
     let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
     let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
     Some(Connector {
         name: name?,
-        title: fields.text("title").map(str::to_owned),
+        title: title.map(str::to_owned),
         schedule: schedule?,
-        jitter: fields.duration("jitter")?,
+        jitter: jitter?,
         params: Params(params.all()),
         request,
         auth,
@@ -55,7 +56,7 @@ pub(super) fn connector(
 
 /// Returns a table that must be written because something in it must.
 fn required_table<'a>(fields: &Fields<'a>, name: &str, wanted: &str) -> Option<Fields<'a>> {
-    if fields.entry(name).is_none() {
+    if fields.entry(name).is_none() && !fields.is_meant(&format!("{name}.{wanted}")) && !fields.is_meant(name) {
         let message = format!("`{name}.{wanted}` is missing in {}", fields.keys.what);
         fields.report.error_with_help(fields.place, message, fields.keys.get(name).map_or("", |key| key.doc));
     }
@@ -104,11 +105,9 @@ fn timezone(fields: &Fields<'_>) -> Option<Tz> {
 
 fn response(fields: &Fields<'_>) -> Option<Response> {
     let fields = fields.table_or_empty("response")?;
-    Some(Response {
-        format: Some(fields.choice("format", &[ResponseFormat::Json])?),
-        items: fields.expression("items")?,
-        error: fields.expression("error"),
-    })
+    let format = fields.choice("format", &[ResponseFormat::Json]);
+    let (items, error) = (fields.expression("items"), fields.expression("error"));
+    Some(Response { format: Some(format?), items: items?, error })
 }
 
 fn item(fields: &Fields<'_>) -> Option<ItemRules> {
@@ -118,14 +117,9 @@ fn item(fields: &Fields<'_>) -> Option<ItemRules> {
     {
         fields.report.error(entry.node.place, "a key needs at least one expression");
     }
-    let rules = ItemRules {
-        key: key?,
-        watch: fields.expressions("watch"),
-        ignore: fields.expressions("ignore").unwrap_or_default(),
-        filter: fields.expression("filter"),
-        data: fields.expression("data"),
-    };
-    (!rules.key.is_empty()).then_some(rules)
+    let (watch, ignore) = (fields.expressions("watch"), fields.expressions("ignore").unwrap_or_default());
+    let (filter, data) = (fields.expression("filter"), fields.expression("data"));
+    Some(ItemRules { key: key.filter(|key| !key.is_empty())?, watch, ignore, filter, data })
 }
 
 fn changes(fields: &Fields<'_>) -> Option<ChangeRules> {
@@ -143,13 +137,15 @@ fn changes(fields: &Fields<'_>) -> Option<ChangeRules> {
         );
     }
     let first_poll = first_poll(&fields);
+    let removed_after = fields.count("removed_after").and_then(|count| NonZeroU8::new(u8::try_from(count).ok()?));
+    let (previous, forget_after) = (fields.boolean("previous"), fields.duration("forget_after"));
     Some(ChangeRules {
         events: events?,
         lists: lists?,
         first_poll: first_poll?,
-        removed_after: NonZeroU8::new(u8::try_from(fields.count("removed_after")?).ok()?)?,
-        previous: fields.boolean("previous")?,
-        forget_after: fields.duration("forget_after")?,
+        removed_after: removed_after?,
+        previous: previous?,
+        forget_after: forget_after?,
     })
 }
 

@@ -47,10 +47,12 @@ pub(super) enum Kind {
     Boolean,
     /// One of these words.
     Choice(&'static Words),
-    /// A list of these words.
+    /// One of these words, or a list of them.
     Choices(&'static Words),
     /// A literal, `{ env = … }` or `{ file = … }`.
     Secret,
+    /// An address, which is secret if it is `{ env = … }` or `{ file = … }`.
+    Address,
     /// A secret, or a list of them.
     Secrets,
     /// What a template's param is given: a text, number, truth value, list of those, or a secret.
@@ -65,6 +67,8 @@ pub(super) enum Kind {
     Map(&'static Kind),
     /// Documented, but not built yet.
     Later,
+    /// The same, and it may hold a secret.
+    LaterSecret,
 }
 
 /// Words to choose from.
@@ -88,6 +92,10 @@ impl Key {
     const fn later(name: &'static str, doc: &'static str) -> Self {
         Self::new(name, Kind::Later, doc)
     }
+
+    const fn later_secret(name: &'static str, doc: &'static str) -> Self {
+        Self::new(name, Kind::LaterSecret, doc)
+    }
 }
 
 impl Kind {
@@ -99,6 +107,21 @@ impl Kind {
             Self::Json => Some(self),
             _ => None,
         }
+    }
+
+    /// Tells whether a secret may be written there.
+    pub fn holds_secrets(&self) -> bool {
+        match self {
+            Self::Secret | Self::Secrets | Self::LaterSecret => true,
+            Self::Table(keys) => keys.hold_secrets(),
+            Self::Map(kind) => kind.holds_secrets(),
+            _ => false,
+        }
+    }
+
+    /// Tells whether this is documented, but not built yet.
+    pub fn is_later(&self) -> bool {
+        matches!(self, Self::Later | Self::LaterSecret)
     }
 }
 
@@ -114,24 +137,24 @@ impl Keys {
         group.into_iter().flat_map(|group| group.iter().copied()).filter(|other| *other != name).collect()
     }
 
-    /// Returns the key that was probably meant by one that does not exist: one spelt nearly so, or of that name in a
-    /// table below, as a dotted path.
-    pub fn suggestion(&self, name: &str) -> Option<String> {
-        nearest(name, self.all.iter().map(|key| key.name)).map(str::to_owned).or_else(|| self.path_below(name))
+    /// Returns the key that was probably meant by one that does not exist, as a dotted path: one spelt nearly so, or
+    /// one of that name in a table below.
+    pub fn suggestion(&self, name: &str) -> Option<(String, &'static Kind)> {
+        let near = nearest(name, self.all.iter().map(|key| key.name)).and_then(|near| self.get(near));
+        near.map(|key| (key.name.to_owned(), &key.kind)).or_else(|| self.path_below(name))
     }
 
-    /// Tells whether one of the keys holds a secret.
+    /// Tells whether one of the keys holds a secret, or a table with a secret.
     pub fn hold_secrets(&self) -> bool {
-        self.all.iter().any(|key| matches!(key.kind, Kind::Secret | Kind::Secrets))
+        self.all.iter().any(|key| key.kind.holds_secrets())
     }
 
-    fn path_below(&self, name: &str) -> Option<String> {
-        let of_table = |key: &'static Key| match key.kind {
-            Kind::Table(keys) if keys.get(name).is_some() => Some(format!("{}.{name}", key.name)),
-            Kind::Table(keys) => keys.path_below(name).map(|path| format!("{}.{path}", key.name)),
-            _ => None,
-        };
-        self.all.iter().find_map(of_table)
+    fn path_below(&self, name: &str) -> Option<(String, &'static Kind)> {
+        self.all.iter().find_map(|key| {
+            let Kind::Table(keys) = key.kind else { return None };
+            let below = keys.get(name).map(|key| (name.to_owned(), &key.kind)).or_else(|| keys.path_below(name));
+            below.map(|(path, kind)| (format!("{}.{path}", key.name), kind))
+        })
     }
 }
 
@@ -180,7 +203,7 @@ static STORE: Keys = Keys {
     what: "`store`",
     all: &[
         Key::new("sled", Kind::Table(&SLED), "An embedded store in a folder, for one instance."),
-        Key::later("postgres", "A PostgreSQL database that several instances share."),
+        Key::later_secret("postgres", "A PostgreSQL database that several instances share."),
         Key::later("redb", "An embedded store in one file."),
     ],
     exclusive: &[&["sled", "postgres", "redb"]],
@@ -320,7 +343,7 @@ static AUTH: Keys = Keys {
         Key::new("basic", Kind::Table(&BASIC), "A user name and password in the header `Authorization: Basic …`."),
         Key::new("header", Kind::Table(&NAME_AND_VALUE), "A secret in a header of the API's own."),
         Key::new("query", Kind::Table(&NAME_AND_VALUE), "A secret in the address, after `?`."),
-        Key::later("oauth2", "A token that is fetched with a client's id and secret."),
+        Key::later_secret("oauth2", "A token that is fetched with a client's id and secret."),
     ],
     exclusive: &[&["bearer", "basic", "header", "query", "oauth2"]],
 };
@@ -435,7 +458,7 @@ pub(super) static LATEST: Keys = Keys {
 pub(super) static SUBSCRIPTION: Keys = Keys {
     what: "a subscription",
     all: &[
-        Key::new("url", Kind::Secret, "Where events are POSTed, with http or https."),
+        Key::new("url", Kind::Address, "Where events are POSTed, with http or https."),
         Key::new(
             "connectors",
             Kind::Texts,
@@ -463,8 +486,8 @@ pub(super) static SUBSCRIPTION: Keys = Keys {
         Key::later("rate", "How many deliveries are sent in a time at most."),
         Key::later("order", "Whether changes of an item, or all, are sent strictly one after the other."),
         Key::later("batch", "Several events in one delivery."),
-        Key::later("auth", "How deliveries prove who they are from, beside their signature."),
-        Key::later("tls", "Certificates of your own."),
+        Key::later_secret("auth", "How deliveries prove who they are from, beside their signature."),
+        Key::later_secret("tls", "Certificates of your own."),
     ],
     exclusive: &[],
 };

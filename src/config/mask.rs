@@ -87,7 +87,7 @@ fn joined(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// Words in a key's name whose value is not shown.
-const SECRET_WORDS: [&str; 4] = ["token", "secret", "password", "key"];
+const SECRET_WORDS: [&str; 6] = ["token", "secret", "pass", "key", "credential", "bearer"];
 
 /// Keys that have such a word in them and are no secrets.
 const NOT_SECRET: [&str; 2] = ["token_url", "key"];
@@ -114,6 +114,12 @@ fn names_a_secret(before_equals: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.contains(word)) && !NOT_SECRET.contains(&name.as_str())
 }
 
+/// Tells whether what follows is where a secret is found, not what it is.
+fn names_a_place(before_value: &str) -> bool {
+    let before_equals = before_value.trim_end().strip_suffix('=').map(str::trim_end);
+    before_equals.is_some_and(|before| before.ends_with("env") || before.ends_with("file"))
+}
+
 /// Returns the texts of a value that begins here: one, or all of a list.
 fn texts_of_value(text: &str, start: usize) -> Vec<Range<usize>> {
     let begin = start + text[start..].len() - text[start..].trim_start_matches([' ', '\t']).len();
@@ -135,7 +141,9 @@ fn texts_of_value(text: &str, start: usize) -> Vec<Range<usize>> {
         let from = quote + inset;
         let limit = limit.max(text[from..].find('\n').map_or(text.len(), |length| from + length));
         let end = text[from..limit].find(closing).map_or(limit, |length| from + length);
-        spans.push(from..end);
+        if !names_a_place(&text[..quote]) {
+            spans.push(from..end);
+        }
         at = (end + inset).min(text.len());
     }
     spans
@@ -185,7 +193,13 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_shown() {
-        for text in ["token = { env = \"TOKEN\" }", "key = \".id\"", "token_url = \"https://a/@b\"", "url = \"x\""] {
+        for text in [
+            "token = { env = \"TOKEN\" }",
+            "key = \".id\"",
+            "token_url = \"https://a/@b\"",
+            "url = \"x\"",
+            "secret = [{ env = \"A\" }, { file = \"b\" }]",
+        ] {
             check(text, text);
         }
     }

@@ -106,11 +106,13 @@ fn read_file(report: &Report, path: &Path) -> Option<usize> {
             Some(file)
         }
         Err(error) => {
-            let help = match error.kind() {
-                std::io::ErrorKind::NotFound => "write one, or name another with --config; `pollhook demo` needs none",
-                _ => "name another with --config, or repair this one",
-            };
-            report.error_nowhere(format!("the configuration `{shown}` cannot be read: {}", plain(&error)), help);
+            if error.kind() == std::io::ErrorKind::NotFound {
+                let help = "write one, or name another with --config; `pollhook demo` needs none";
+                report.error_nowhere(format!("there is no configuration `{shown}`"), help);
+            } else {
+                let help = "name another with --config, or repair this one";
+                report.error_nowhere(format!("the configuration `{shown}` cannot be read: {}", plain(&error)), help);
+            }
             None
         }
     }
@@ -131,14 +133,14 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
     let entries = root.entries("connectors");
     let connectors: Vec<Arc<Connector>> =
         entries.iter().filter_map(|entry| configured_connector(scope, entry, &templates)).map(Arc::new).collect();
-    if entries.is_empty() {
-        let help = "write [connectors.NAME], or use a template of the catalogue".to_owned();
-        report.warning(Place::beginning_of(file), "there are no connectors, so nothing is polled", Some(help));
-    }
     let known = Known { names: entries.iter().map(|entry| entry.key.as_str()).collect(), connectors: &connectors };
     let subscriptions = root.entries("subscriptions").iter();
     let subscriptions =
         subscriptions.filter_map(|entry| configured_subscription(scope, entry, &known)).map(Arc::new).collect();
+    if entries.is_empty() && report.errors() == 0 {
+        let help = "write [connectors.NAME], or use a template of the catalogue".to_owned();
+        report.warning(Place::beginning_of(file), "there are no connectors, so nothing is polled", Some(help));
+    }
     let templates = templates.into_iter().map(|template| template.about).collect();
     Some(Configuration {
         server: server?,
@@ -214,8 +216,9 @@ fn configured_connector(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFi
     let (table, params) = match used {
         Some(used) => {
             let template = find_template(report, &used, templates)?;
+            let table = template.table.clone()?;
             let params = ParamValues::of_instance(scope, &template.about.params, given, given_place);
-            (template.table.clone()?.merged(own, &Kind::Table(&CONNECTOR)), params)
+            (table.merged(own, &Kind::Table(&CONNECTOR)), params)
         }
         None => (own, ParamValues::of_inline(scope, given)),
     };

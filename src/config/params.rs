@@ -116,6 +116,11 @@ impl ParamValues {
         self.values.contains_key(name)
     }
 
+    /// Tells whether the values of all params are known.
+    pub fn knows_all(&self) -> bool {
+        self.unknown.is_empty()
+    }
+
     /// Returns all names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().chain(&self.unknown).map(String::as_str)
@@ -128,10 +133,17 @@ impl ParamValues {
 
     /// Returns all known values with `***` for those that are secret.
     pub fn public(&self) -> Value {
-        let shown = |(name, value): (&String, &Value)| {
-            (name.clone(), if self.secret.contains(name) { Value::from(HIDDEN) } else { value.clone() })
+        self.public_of(self.values.keys().map(String::as_str))
+    }
+
+    /// Returns the known values of these names with `***` for those that are secret.
+    pub fn public_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Value {
+        let shown = |name: &str| {
+            let value = self.values.get(name)?;
+            let shown = if self.secret.contains(name) { Value::from(HIDDEN) } else { value.clone() };
+            Some((name.to_owned(), shown))
         };
-        Value::Object(self.values.iter().map(shown).collect())
+        Value::Object(names.filter_map(shown).collect())
     }
 
     /// Returns the values that are secret.
@@ -173,11 +185,13 @@ impl ParamValues {
 }
 
 fn report_undeclared(report: &Report, declared: &[Param], entry: &Entry) {
-    if declared.iter().any(|param| param.secret) {
+    let names = || declared.iter().map(|param| param.name.as_str());
+    let suggestion = nearest(&entry.key, names());
+    let is_secret = |param: &Param| param.secret && suggestion.is_none_or(|meant| meant == param.name);
+    if declared.iter().any(is_secret) {
         hide(report, &entry.node);
     }
-    let names = || declared.iter().map(|param| param.name.as_str());
-    let help = match nearest(&entry.key, names()) {
+    let help = match suggestion {
         Some(suggestion) => format!("did you mean `{suggestion}`?"),
         None if declared.is_empty() => "the template has no params".to_owned(),
         None => format!("the template has {}", enumeration(names())),

@@ -27,21 +27,18 @@ impl<'a> Fields<'a> {
             fields.check_key(entry);
         }
         for group in keys.exclusive {
-            let mut given = table.entries.iter().filter(|entry| group.contains(&entry.key.as_str()));
-            if let (Some(first), Some(second)) = (given.next(), given.next()) {
-                report.error_with_help(
-                    second.key_place,
-                    format!("`{}` and `{}` exclude each other", first.key, second.key),
-                    "leave one of them out",
-                );
-            }
+            fields.check_exclusive(group);
         }
         fields
     }
 
     /// Begins to read an entry that must be a table.
     pub fn of_entry(report: &'a Report, entry: &'a Entry, keys: &'static Keys) -> Option<Self> {
-        table(report, &entry.node).map(|table| Self::new(report, table, entry.key_place, keys))
+        let table = table(report, &entry.node);
+        if table.is_none() && keys.hold_secrets() {
+            hide(report, &entry.node);
+        }
+        table.map(|table| Self::new(report, table, entry.key_place, keys))
     }
 
     /// Returns the entry of a key, if it is written.
@@ -59,8 +56,11 @@ impl<'a> Fields<'a> {
         entry
     }
 
-    /// Reports that a key must be written.
-    pub fn missing(&self, name: &str) {
+    /// Reports that a key must be written, unless it was and is only misspelt.
+    fn missing(&self, name: &str) {
+        if self.is_meant(name) {
+            return;
+        }
         let doc = self.keys.get(name).map_or("", |key| key.doc);
         self.report.error_with_help(self.place, format!("`{name}` is missing in {}", self.keys.what), doc);
     }
@@ -138,7 +138,11 @@ impl<'a> Fields<'a> {
         let key = self.key(name);
         let Kind::Size(least, most) = key.kind else { unreachable!("`{name}` holds no size") };
         let Some(entry) = self.entry(name) else { return key.default.map(known) };
-        match text(self.report, &entry.node)?.parse::<ByteSize>() {
+        let NodeValue::Text(text) = &entry.node.value else {
+            wrong_type(self.report, &entry.node, "a size such as \"32MiB\"");
+            return None;
+        };
+        match text.parse::<ByteSize>() {
             Ok(size) if size < known(least) || size > known(most) => {
                 self.report.error(entry.node.place, format!("must be from {least} to {most}"));
                 None
@@ -198,8 +202,10 @@ impl<'a> Fields<'a> {
         let Kind::Choices(words) = self.key(name).kind else { unreachable!("`{name}` holds no choices") };
         debug_assert_eq!(words.words.len(), values.len(), "each word of `{name}` stands for something");
         let mut chosen = Vec::new();
-        for node in list(self.report, &self.entry(name)?.node)? {
-            let value = *values.get(choice(self.report, node, words)?)?;
+        for node in one_or_list(&self.entry(name)?.node) {
+            let Some(value) = choice(self.report, node, words).and_then(|index| values.get(index).copied()) else {
+                continue;
+            };
             if !chosen.contains(&value) {
                 chosen.push(value);
             }
@@ -211,21 +217,41 @@ impl<'a> Fields<'a> {
         self.keys.get(name).unwrap_or_else(|| unreachable!("`{name}` is no key of {}", self.keys.what))
     }
 
+    /// Tells whether a key that does not exist was probably meant to be this one, given as a dotted path.
+    pub fn is_meant(&self, path: &str) -> bool {
+        let unknown = self.table.entries.iter().filter(|entry| self.keys.get(&entry.key).is_none());
+        unknown.into_iter().any(|entry| self.keys.suggestion(&entry.key).is_some_and(|(meant, _)| meant == path))
+    }
+
     fn check_key(&self, entry: &Entry) {
-        match self.keys.get(&entry.key) {
-            Some(Key { kind: Kind::Later, .. }) => not_yet(self.report, entry.key_place, &entry.key),
-            Some(_) => {}
-            None => {
-                if self.keys.hold_secrets() {
+        if let Some(key) = self.keys.get(&entry.key) {
+            if key.kind.is_later() {
+                not_yet(self.report, entry.key_place, &entry.key);
+                if key.kind.holds_secrets() {
                     hide(self.report, &entry.node);
                 }
-                let message = format!("unknown key `{}` in {}", entry.key, self.keys.what);
-                let help = self.keys.suggestion(&entry.key).map_or_else(
-                    || format!("it can have {}", enumeration(self.keys.all.iter().map(|key| key.name))),
-                    |suggestion| format!("did you mean `{suggestion}`?"),
-                );
-                self.report.error_with_help(entry.key_place, message, help);
             }
+            return;
+        }
+        let suggestion = self.keys.suggestion(&entry.key);
+        if suggestion.as_ref().map_or(self.keys.hold_secrets(), |(_, kind)| kind.holds_secrets()) {
+            hide(self.report, &entry.node);
+        }
+        let built = self.keys.all.iter().filter(|key| !key.kind.is_later()).map(|key| key.name);
+        let help = suggestion.map_or_else(
+            || format!("it can have {}", enumeration(built)),
+            |(path, _)| format!("did you mean `{path}`?"),
+        );
+        let message = format!("unknown key `{}` in {}", entry.key, self.keys.what);
+        self.report.error_with_help(entry.key_place, message, help);
+    }
+
+    fn check_exclusive(&self, group: &[&str]) {
+        let is_built = |entry: &&Entry| self.keys.get(&entry.key).is_some_and(|key| !key.kind.is_later());
+        let mut given = self.table.entries.iter().filter(|entry| group.contains(&entry.key.as_str())).filter(is_built);
+        if let (Some(first), Some(second)) = (given.next(), given.next()) {
+            let message = format!("`{}` and `{}` exclude each other", first.key, second.key);
+            self.report.error_with_help(second.key_place, message, "leave one of them out");
         }
     }
 }
@@ -296,7 +322,11 @@ pub(super) fn choice(report: &Report, node: &Node, words: &Words) -> Option<usiz
 
 /// Returns an amount of time within bounds.
 fn duration(report: &Report, node: &Node, least: &str, most: &str) -> Option<Duration> {
-    match parse_duration(text(report, node)?) {
+    let NodeValue::Text(text) = &node.value else {
+        wrong_type(report, node, "an amount of time such as \"30s\"");
+        return None;
+    };
+    match parse_duration(text) {
         Ok(duration) if duration < known_duration(least) => {
             report.error(node.place, format!("must be at least {least}, not {}", format_duration(duration)));
             None
@@ -336,7 +366,11 @@ pub(super) fn part_of_text(report: &Report, node: &Node, part: Option<std::ops::
 pub(super) fn hide(report: &Report, node: &Node) {
     match &node.value {
         NodeValue::List(nodes) => nodes.iter().for_each(|node| hide(report, node)),
-        NodeValue::Table(table) => table.entries.iter().for_each(|entry| hide(report, &entry.node)),
+        NodeValue::Table(table) => {
+            // Where a secret is found is not secret.
+            let entries = table.entries.iter().filter(|entry| !matches!(entry.key.as_str(), "env" | "file"));
+            entries.for_each(|entry| hide(report, &entry.node));
+        }
         NodeValue::Boolean(_) => {}
         NodeValue::Text(_) | NodeValue::Integer(_) | NodeValue::Float(_) | NodeValue::Date(_) => {
             report.hide(node.place);

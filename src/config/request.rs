@@ -1,9 +1,8 @@
 //! How a connector asks: request, auth and pagination.
 
-use super::keys::METHODS;
 use super::params::scalar;
 use super::reader::Fields;
-use super::text::{Texts, checked_url};
+use super::text::Texts;
 use super::tree::{Entry, Node, NodeValue};
 use crate::model::connector::{Auth, JsonTemplate, Method, Pagination, Request, RequestBody};
 use crate::model::template::Template;
@@ -23,7 +22,6 @@ const OWN_HEADERS: [&str; 7] = [
 pub(super) fn request(texts: &Texts<'_>, fields: &Fields<'_>) -> Option<Request> {
     let url = fields.required("url").and_then(|entry| url(texts, &entry.node));
     let method = fields.choice("method", &[Method::Get, Method::Post]);
-    debug_assert_eq!(METHODS.words, ["GET", "POST"]);
     let body = body(texts, fields);
     if method == Some(Method::Get)
         && let Some(entry) = fields.entry("body").or_else(|| fields.entry("form"))
@@ -34,15 +32,9 @@ pub(super) fn request(texts: &Texts<'_>, fields: &Fields<'_>) -> Option<Request>
     for entry in fields.entries("headers") {
         check_header(fields, entry, &OWN_HEADERS);
     }
-    Some(Request {
-        method: method?,
-        url: url?,
-        query: texts.templates(fields, "query"),
-        headers: texts.templates(fields, "headers"),
-        body,
-        timeout: fields.duration("timeout")?,
-        max_body: fields.size("max_body")?,
-    })
+    let (query, headers) = (texts.templates(fields, "query"), texts.templates(fields, "headers"));
+    let (timeout, max_body) = (fields.duration("timeout"), fields.size("max_body"));
+    Some(Request { method: method?, url: url?, query, headers, body, timeout: timeout?, max_body: max_body? })
 }
 
 /// Reads `auth`; a secret that is empty means none.
@@ -99,7 +91,7 @@ pub(super) fn check_header(fields: &Fields<'_>, entry: &Entry, own: &[&str]) {
 fn url(texts: &Texts<'_>, node: &Node) -> Option<Template> {
     let template = texts.template(node)?;
     match texts.rendered(node, &template) {
-        Some(rendered) => checked_url(texts.scope.report, node, &rendered).map(|_| template),
+        Some(rendered) => texts.check_url(node, &rendered).then_some(template),
         None => Some(template),
     }
 }

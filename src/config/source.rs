@@ -32,25 +32,28 @@ pub(super) struct Source {
 }
 
 /// Returns the bytes of a TOML string's notation, quotes included, that stand for these bytes of its value.
-///
-/// Of a string over several lines, whose notation may begin with a newline and join lines, it returns everything.
 pub(super) fn notation_span(notation: &str, value: Range<usize>) -> Range<usize> {
-    let whole = 0..notation.len();
-    if notation.starts_with("\"\"\"") || notation.starts_with("'''") || !notation.starts_with(['"', '\'']) {
-        return whole;
+    let Some(quote) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| notation.starts_with(quote)) else {
+        return 0..notation.len();
+    };
+    let escapes = quote.starts_with('"');
+    let end_of_notation = notation.len().saturating_sub(quote.len());
+    let mut at = quote.len();
+    if quote.len() == 3 {
+        // A newline right behind the opening quotes is not part of the value.
+        at += notation[at..].len() - notation[at..].trim_start_matches('\r').len();
+        at += usize::from(notation[at..].starts_with('\n'));
     }
-    let escapes = notation.starts_with('"');
-    let end_of_notation = notation.len() - 1;
-    let (mut at, mut decoded) = (1, 0);
+    let mut decoded = 0;
     let mut start = None;
     while at < end_of_notation {
-        if start.is_none() && decoded >= value.start {
+        let (written, meant) = unit(&notation[at..], escapes);
+        if start.is_none() && meant > 0 && decoded >= value.start {
             start = Some(at);
         }
         if start.is_some() && decoded >= value.end {
             break;
         }
-        let (written, meant) = unit(&notation[at..], escapes);
         at += written;
         decoded += meant;
     }
@@ -58,7 +61,7 @@ pub(super) fn notation_span(notation: &str, value: Range<usize>) -> Range<usize>
     start..at.max(start + 1).min(notation.len())
 }
 
-/// Returns how many bytes the first character of a notation takes, and how many the character it stands for.
+/// Returns how many bytes the first character of a notation takes, and how many what it stands for.
 fn unit(notation: &str, escapes: bool) -> (usize, usize) {
     let mut characters = notation.chars();
     match (characters.next(), characters.next()) {
@@ -67,6 +70,8 @@ fn unit(notation: &str, escapes: bool) -> (usize, usize) {
                 'x' => 2,
                 'u' => 4,
                 'U' => 8,
+                // A backslash at the end of a line joins it with what follows.
+                _ if kind.is_whitespace() => return (notation.len() - notation[1..].trim_start().len(), 0),
                 _ => return (1 + kind.len_utf8(), 1),
             };
             let meant = notation.get(2..2 + digits).and_then(|digits| u32::from_str_radix(digits, 16).ok());
@@ -96,9 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_string_is_its_closing_quote_and_several_lines_are_meant_whole() {
+    fn a_part_of_a_string_over_several_lines_is_found_in_its_notation() {
+        check("'''\n.a |\n.b'''", 5..7, ".b");
+        check("\"\"\"\\\n   .a | \\\n  .b\"\"\"", 5..7, ".b");
+        check("\"\"\"\n{\n  id,\n  \\\"x\\\"\n}\"\"\"", 10..13, "\\\"x\\\"");
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_its_closing_quote() {
         check(r#"".a[""#, 3..3, "\"");
-        check("'''\n.a'''", 0..1, "'''\n.a'''");
         check("\"\"", 0..0, "\"");
+        check("'''.a['''", 3..3, "'");
     }
 }

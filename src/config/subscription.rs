@@ -4,8 +4,8 @@ use super::keys::nearest;
 use super::reader::{Fields, one_or_list};
 use super::request::check_header;
 use super::secret::Scope;
-use super::text::checked_url;
-use super::tree::Node;
+use super::text;
+use super::tree::{Node, NodeValue};
 use crate::model::change::ChangeKind;
 use crate::model::connector::Connector;
 use crate::model::event::ServiceNews;
@@ -54,26 +54,28 @@ pub(super) fn subscription(
         Some(_) => fields.durations("retry").map(RetryPolicy::new),
         None => Some(RetryPolicy::default()),
     };
+    let format = fields.choice("format", &[DeliveryFormat::Standard]);
+    let (timeout, concurrency) = (fields.duration("timeout"), fields.count("concurrency"));
     Some(Subscription {
         name: name?,
         url: url?,
         matching,
         secrets: signing,
-        format: fields.choice("format", &[DeliveryFormat::Standard])?,
+        format: format?,
         headers,
-        timeout: fields.duration("timeout")?,
-        concurrency: usize::try_from(fields.count("concurrency")?).ok()?,
+        timeout: timeout?,
+        concurrency: usize::try_from(concurrency?).ok()?,
         retry: retry?,
         redactor: Redactor::new(secrets),
     })
 }
 
 fn url(scope: Scope<'_>, node: &Node, secrets: &mut Vec<Secret>) -> Option<url::Url> {
-    if let super::tree::NodeValue::Text(text) = &node.value {
-        return checked_url(scope.report, node, text);
+    if let NodeValue::Text(written) = &node.value {
+        return text::url(scope.report, node.place, written);
     }
     let found = scope.secret(node)?;
-    let url = checked_url(scope.report, node, &found.text);
+    let url = text::url(scope.report, node.place, &found.text);
     secrets.push(Secret::new(found.text));
     url
 }

@@ -1,42 +1,49 @@
 //! Texts with `{{ }}` in them: what they may refer to, and what they are once the params are filled in.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use url::Url;
 
 use super::keys::nearest;
 use super::params::{ParamValues, scalar};
 use super::reader::{Fields, part_of_text};
 use super::report::Report;
 use super::secret::Scope;
+use super::source::Place;
 use super::tree::{Node, NodeValue};
 use crate::model::secret::Secret;
 use crate::model::template::{Template, TemplateContext, TemplateError};
 use crate::model::time::Timestamp;
 
-/// What is documented for `{{ }}` but not built yet.
-const LATER: [&str; 3] = ["cursor", "item", "page"];
-
 /// Reads the texts of one connector.
 pub(super) struct Texts<'a> {
     pub scope: Scope<'a>,
     pub params: &'a ParamValues,
+    /// Where the connector's name stands.
+    place: Place,
     /// The secrets that were found meanwhile.
     pub secrets: Vec<Secret>,
 }
 
 impl<'a> Texts<'a> {
     /// Returns the reader for a connector with these params.
-    pub fn new(scope: Scope<'a>, params: &'a ParamValues) -> Self {
-        Self { scope, params, secrets: params.secrets().collect() }
+    pub fn new(scope: Scope<'a>, params: &'a ParamValues, place: Place) -> Self {
+        Self { scope, params, place, secrets: params.secrets().collect() }
     }
 
-    /// Returns a text, number or truth value as a template all of whose references exist.
+    /// Returns a text, number or truth value as a template all of whose references exist, and which can be rendered if
+    /// all it depends on is known.
     pub fn template(&self, node: &Node) -> Option<Template> {
         let source = match scalar(self.scope.report, node)? {
             Value::String(text) => text,
             other => other.to_string(),
         };
-        let template = self.parsed(node, &source)?;
-        self.check_references(node, &template).then_some(template)
+        let template = Template::parse(&source).map_err(|error| self.report_template_error(node, &error)).ok()?;
+        if !self.check_references(node, &template)
+            || self.is_settled(&template) && self.rendered(node, &template).is_none()
+        {
+            return None;
+        }
+        Some(template)
     }
 
     /// Returns the entries of a table of templates; a list gives its name several times.
@@ -50,8 +57,7 @@ impl<'a> Texts<'a> {
         templates
     }
 
-    /// Returns the text of a template that depends on params only, and reports if it cannot be rendered. `None` also
-    /// means that it depends on more, or on params whose value is not known.
+    /// Returns the text of a template that depends on known params only, and reports if it cannot be rendered.
     pub fn rendered(&self, node: &Node, template: &Template) -> Option<String> {
         if !self.is_settled(template) {
             return None;
@@ -61,6 +67,19 @@ impl<'a> Texts<'a> {
             self.report_template_error(node, error);
         }
         rendered.ok()
+    }
+
+    /// Reports an address that cannot be asked once the params are filled in. If it stands in a template's file, this is
+    /// said at the connector that gave the params.
+    pub fn check_url(&self, node: &Node, rendered: &str) -> bool {
+        if node.place.file == self.place.file {
+            return url(self.scope.report, node.place, rendered).is_some();
+        }
+        let checked = parse_url(rendered).map_err(|(message, _)| {
+            let help = "it is the template's `request.url` with the params filled in";
+            self.scope.report.error_with_help(self.place, message, help);
+        });
+        checked.is_ok()
     }
 
     /// Returns the text of a secret, with the params filled in if it is a literal.
@@ -83,28 +102,27 @@ impl<'a> Texts<'a> {
 
     /// Returns what a template says for the digests: with params filled in, but no secrets.
     pub fn canonical(&self, template: &Template) -> Value {
-        let public = self.params.public();
-        if references(template).iter().all(|name| name.starts_with("params.")) {
-            render(template, &public).map_or_else(|_| template.source().into(), Value::from)
+        let references = template.references();
+        let rendered = if references.iter().all(|name| root(name) == "params") {
+            render(template, &self.params.public()).ok()
         } else {
-            serde_json::json!([template.source(), public])
-        }
+            None
+        };
+        let used = || references.iter().filter_map(|name| name.split('.').nth(1));
+        rendered.map_or_else(|| json!([template.source(), self.params.public_of(used())]), Value::from)
     }
 
     fn is_settled(&self, template: &Template) -> bool {
-        references(template).iter().all(|name| match name.strip_prefix("params.") {
-            Some(param) => self.params.knows(param.split('.').next().unwrap_or(param)),
-            None => name == "now",
+        template.references().iter().all(|name| match (root(name), name.split('.').nth(1)) {
+            ("params", Some(param)) => self.params.knows(param),
+            ("params", None) => self.params.knows_all(),
+            (root, _) => root == "now",
         })
-    }
-
-    fn parsed(&self, node: &Node, source: &str) -> Option<Template> {
-        Template::parse(source).map_err(|error| self.report_template_error(node, &error)).ok()
     }
 
     fn check_references(&self, node: &Node, template: &Template) -> bool {
         let mut good = true;
-        for name in references(template) {
+        for name in template.references() {
             good &= self.check_reference(node, &name);
         }
         good
@@ -112,11 +130,10 @@ impl<'a> Texts<'a> {
 
     fn check_reference(&self, node: &Node, name: &str) -> bool {
         let report = self.scope.report;
-        let (root, rest) = name.split_once('.').unwrap_or((name, ""));
-        let param = rest.split('.').next().unwrap_or_default();
-        let (message, help) = match root {
+        let param = name.split('.').nth(1).unwrap_or_default();
+        let (message, help) = match root(name) {
             "now" => return true,
-            "params" if self.params.declares(param) => return true,
+            "params" if param.is_empty() || self.params.declares(param) => return true,
             "params" => {
                 let help = match nearest(param, self.params.names()) {
                     Some(suggestion) => format!("did you mean `params.{suggestion}`?"),
@@ -126,11 +143,10 @@ impl<'a> Texts<'a> {
                 };
                 (format!("there is no param `{param}`"), help)
             }
-            later if LATER.contains(&later) => {
+            later => {
                 let message = format!("`{{{{ {later} }}}}` is not supported yet by this version of pollhook");
                 (message, "there are `params` and `now`".to_owned())
             }
-            _ => (format!("`{root}` is not known here"), "there are `params` and `now`".to_owned()),
         };
         report.error_with_help(part_of_text(report, node, find_name(node, name)), message, help);
         false
@@ -149,31 +165,45 @@ fn render(template: &Template, params: &Value) -> Result<String, TemplateError> 
     template.render(&context)
 }
 
-fn references(template: &Template) -> Vec<String> {
-    template.references()
+/// Returns the first word of a dotted name.
+fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
-/// Returns where a name stands in the text of a node.
+/// Returns where a name stands between `{{ }}` or `{% %}` in the text of a node.
 fn find_name(node: &Node, name: &str) -> Option<std::ops::Range<usize>> {
     let NodeValue::Text(text) = &node.value else { return None };
-    text.find(name).map(|start| start..start + name.len())
+    let is_inside = |start: usize| {
+        let last = |marks: [&str; 2]| marks.iter().filter_map(|mark| text[..start].rfind(mark)).max();
+        last(["{{", "{%"]) > last(["}}", "%}"])
+    };
+    let mut starts = text.match_indices(name).map(|(start, _)| start);
+    starts.find(|start| is_inside(*start)).map(|start| start..start + name.len())
 }
 
-/// Reports an address that cannot be asked, and returns the one that can.
-pub(super) fn checked_url(report: &Report, node: &Node, text: &str) -> Option<url::Url> {
-    let message = match url::Url::parse(text) {
+/// Returns an address that can be asked.
+pub(super) fn url(report: &Report, place: Place, text: &str) -> Option<Url> {
+    let parsed = parse_url(text).map_err(|(message, help)| match help {
+        Some(help) => report.error_with_help(place, message, help),
+        None => report.error(place, message),
+    });
+    parsed.ok()
+}
+
+/// Returns an address that can be asked, or what is wrong with it and what to do.
+fn parse_url(text: &str) -> Result<Url, (String, Option<&'static str>)> {
+    match Url::parse(text) {
         Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            format!("an address begins with http:// or https://, not {}:", url.scheme())
+            Err((format!("an address begins with http:// or https://, not {}:", url.scheme()), None))
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             let help = "people see addresses; give it as a header or as `auth` instead";
-            report.error_with_help(node.place, "an address cannot have a user name or password in it", help);
-            return None;
+            Err(("an address cannot have a user name or password in it".to_owned(), Some(help)))
         }
-        Ok(url) => return Some(url),
-        Err(url::ParseError::RelativeUrlWithoutBase) => "an address begins with http:// or https://".to_owned(),
-        Err(error) => format!("this is not an address: {error}"),
-    };
-    report.error(node.place, message);
-    None
+        Ok(url) => Ok(url),
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            Err(("an address begins with http:// or https://".to_owned(), None))
+        }
+        Err(error) => Err((format!("this is not an address: {error}"), None)),
+    }
 }

@@ -102,8 +102,14 @@ impl Entry {
 pub(super) fn parse(report: &Report, file: usize) -> Option<Table> {
     let text = report.text(file);
     let (document, errors) = DeTable::parse_recoverable(&text);
+    let mut last_line = None;
     for error in &errors {
         let span = error.span().unwrap_or(text.len()..text.len());
+        // What else is wrong with a line follows from the first mistake in it.
+        let line = text[..span.start.min(text.len())].matches('\n').count();
+        if last_line.replace(line) == Some(line) {
+            continue;
+        }
         report.error(Place::new(file, span), format!("this is not TOML: {}", error.message()));
     }
     if !errors.is_empty() {
