@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::poller::{PollOutcome, Poller};
-use crate::model::connector::Connector;
 use crate::model::schedule::Schedule;
 use crate::model::time::Timestamp;
 use crate::store::{ConnectorState, StoreError};
@@ -29,7 +28,7 @@ pub async fn run(poller: Poller, stop: CancellationToken) -> Result<(), StoreErr
     let mut earliest = Timestamp::EPOCH;
     while !stop.is_cancelled() {
         let state = context.store.connector_state(&connector.name).await?;
-        let Some(due) = due(connector, state.as_ref(), context.clock.now()) else {
+        let Some(due) = due(&connector.schedule, state.as_ref(), context.clock.now()) else {
             context.telemetry.poll.never_due(&connector.name);
             stop.cancelled().await;
             return Ok(());
@@ -50,8 +49,7 @@ pub async fn run(poller: Poller, stop: CancellationToken) -> Result<(), StoreErr
 }
 
 /// Returns when a connector is to be polled next; `None` means never.
-fn due(connector: &Connector, state: Option<&ConnectorState>, now: Timestamp) -> Option<Timestamp> {
-    let schedule = &connector.schedule;
+fn due(schedule: &Schedule, state: Option<&ConnectorState>, now: Timestamp) -> Option<Timestamp> {
     let Some(state) = state else { return schedule.next(None, now) };
     let last = state.polled_at;
     let due = match state.failures {
@@ -71,4 +69,91 @@ fn due(connector: &Connector, state: Option<&ConnectorState>, now: Timestamp) ->
         }
     };
     Some(state.not_before.map_or(due, |not_before| due.max(not_before)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fingerprint::BodyHash;
+    use crate::model::quantity::{format_duration, parse_duration};
+    use crate::model::schedule::Cron;
+    use crate::store::RulesMemory;
+
+    fn state(polled_at: Timestamp, failures: u32, not_before: Option<Timestamp>) -> ConnectorState {
+        let hash = BodyHash::of(b"");
+        ConnectorState {
+            polled_at,
+            succeeded_at: None,
+            compared_at: None,
+            baselined: true,
+            cursor: None,
+            pages: Vec::new(),
+            digest: RulesMemory { pages: hash, keys: hash, fingerprints: hash },
+            items: 0,
+            failures,
+            failing_since: None,
+            last_error: None,
+            not_before,
+        }
+    }
+
+    fn midnight() -> Timestamp {
+        Timestamp::parse("2026-11-20T00:00:00Z").expect("a time")
+    }
+
+    fn every(interval: &str) -> Schedule {
+        Schedule::Every(parse_duration(interval).expect("a duration"))
+    }
+
+    fn cron(expression: &str) -> Schedule {
+        Schedule::Cron(Cron::parse(expression, chrono_tz::UTC).expect("a cron expression"))
+    }
+
+    #[test]
+    fn failures_put_a_poll_off_but_not_for_ever() {
+        // How long after the last poll the next one is due, a second after that one.
+        let check = |schedule: Schedule, failures: u32, expected: &str| {
+            let now = midnight() + Duration::from_secs(1);
+            let due = due(&schedule, Some(&state(midnight(), failures, None)), now).expect("a time");
+            assert_eq!(format_duration(due.since(midnight())), expected, "{schedule} after {failures}");
+        };
+        check(every("30s"), 0, "30s");
+        check(every("30s"), 1, "30s");
+        check(every("30s"), 2, "1m");
+        check(every("30s"), 5, "8m");
+        check(every("30s"), 99, "15m");
+        check(every("1s"), 99, "1m");
+        check(every("2h"), 99, "2h");
+        check(cron("*/5 * * * *"), 1, "5m");
+        check(cron("*/5 * * * *"), 2, "10m");
+        check(cron("*/5 * * * *"), u32::MAX, "15m");
+        check(cron("30 9 * * *"), 7, "9h30m");
+    }
+
+    #[test]
+    fn a_source_is_not_polled_before_it_wants_to_be() {
+        let check = |schedule: Schedule, not_before: &str, expected: &str| {
+            let after = |text: &str| midnight() + parse_duration(text).expect("a duration");
+            let state = state(midnight(), 1, Some(after(not_before)));
+            assert_eq!(due(&schedule, Some(&state), after("1s")), Some(after(expected)));
+        };
+        check(every("30s"), "10s", "30s");
+        check(every("30s"), "2h", "2h");
+        check(cron("0 * * * *"), "3h7m", "3h7m");
+    }
+
+    #[test]
+    fn times_that_passed_while_the_service_was_down_are_skipped() {
+        let check = |schedule: Schedule, state: Option<&ConnectorState>, expected: &str| {
+            let now = midnight() + Duration::from_secs(10 * 60 * 60 + 60);
+            let due = due(&schedule, state, now).map(|due| format_duration(due.since(now)));
+            assert_eq!(due.as_deref(), Some(expected), "{schedule}");
+        };
+        let polled = state(midnight(), 0, None);
+        check(every("30s"), None, "0s");
+        check(every("30s"), Some(&polled), "0s");
+        check(every("12h"), Some(&polled), "1h59m");
+        check(cron("0 * * * *"), None, "59m");
+        check(cron("0 * * * *"), Some(&polled), "59m");
+    }
 }

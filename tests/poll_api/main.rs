@@ -8,5 +8,7 @@ mod world;
 mod bodies;
 mod changes;
 mod failures;
+mod looking;
 mod paging;
+mod schedule;
 mod unchanged;

@@ -135,7 +135,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             "HTTP/1.1 304 Not Modified\r\n".clone_into(&mut head);
         }
         for (name, value) in &reply.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
         let body = match reply.fault {
