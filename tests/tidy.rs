@@ -349,10 +349,15 @@ fn first_word(text: &str) -> &str {
     text.split(|character: char| !character.is_alphanumeric() && character != '_').next().unwrap_or_default()
 }
 
-/// Tells whether a text occurs in a line other than as the end of a longer word.
+/// Tells whether a text occurs in a line other than as the end of a longer word; of a crate's name, other than as a
+/// module's.
 fn holds_word(line: &str, text: &str) -> bool {
-    line.match_indices(text)
-        .any(|(start, _)| !line[..start].ends_with(|character: char| character.is_alphanumeric() || character == '_'))
+    line.match_indices(text).any(|(start, _)| {
+        let before = &line[..start];
+        let longer = before.ends_with(|character: char| character.is_alphanumeric() || character == '_');
+        let module = text.ends_with("::") && before.ends_with("::");
+        !longer && !module
+    })
 }
 
 fn is_public_item(line: &str) -> bool {

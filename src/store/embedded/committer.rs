@@ -58,6 +58,7 @@ pub(super) struct Transaction<'t> {
 type Effect = Box<dyn FnOnce() + Send>;
 
 impl Transaction<'_> {
+    /// Returns a value as this transaction and those before it leave it.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.batch.changed(key).or_else(|| self.earlier.changed(key)) {
             Some(changed) => Ok(changed.map(<[u8]>::to_vec)),

@@ -28,6 +28,7 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// Returns the event whose delivery has this place.
     pub fn event(self) -> EventId {
         match self {
             Self::First(event) | Self::Again(_, event) => event,

@@ -117,6 +117,7 @@ impl DeliveryRecord {
         detail
     }
 
+    /// Returns the bytes that stand for it in the store.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::default();
         let (state, at) = match self.state {

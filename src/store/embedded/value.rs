@@ -201,6 +201,7 @@ impl Encoder {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
+    /// Writes a text, its length first.
     pub fn text(&mut self, text: &str) {
         self.u32(text.len() as u32);
         self.0.extend_from_slice(text.as_bytes());
@@ -232,6 +233,7 @@ impl<'b> Decoder<'b> {
         self.chunk().map(u64::from_le_bytes)
     }
 
+    /// Reads a text.
     pub fn text(&mut self) -> Option<&'b str> {
         let length = self.u32()? as usize;
         let (text, rest) = self.0.split_at_checked(length)?;
@@ -239,6 +241,7 @@ impl<'b> Decoder<'b> {
         std::str::from_utf8(text).ok()
     }
 
+    /// Reads so many bytes.
     pub fn chunk<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (chunk, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
