@@ -214,3 +214,89 @@ impl LaneTelemetry {
         error!(%subscription, %error, "an attempt of subscription {subscription} ended in a bug; it is made again");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::delivery::DeathReason;
+    use crate::model::event::ServiceNews;
+    use crate::telemetry::Telemetry;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Checks the line that an attempt makes for those who read from `INFO` on.
+    #[track_caller]
+    fn check(number: u32, status: u16, verdict: Verdict, expected: Option<&str>) {
+        let mut event = Event::of_service(ServiceNews::DeliveryDead, "k", Timestamp::EPOCH, &json!(null));
+        event.id = EventId::from_bytes([7; 16]);
+        let attempt = Attempt {
+            number,
+            started_at: Timestamp::EPOCH,
+            duration: Duration::from_millis(12),
+            status: Some(status),
+            answer: String::new(),
+            failure: None,
+        };
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        let lane = Telemetry::shared().deliver.lane(&"erp".parse().expect("a name"));
+        tracing::subscriber::with_default(subscriber, || {
+            lane.attempt_finished(&event, &attempt, verdict, Timestamp::EPOCH);
+        });
+        let lines = lines.0.lock().expect("no writer panics");
+        assert_eq!(std::str::from_utf8(&lines).expect("text").trim(), expected.unwrap_or_default());
+    }
+
+    #[test]
+    fn first_failures_and_dead_letters_are_told_of_with_their_ids() {
+        let retry = Verdict::Retry(Timestamp::EPOCH + Duration::from_secs(5));
+        check(
+            1,
+            500,
+            retry,
+            Some(
+                "INFO pollhook::telemetry::deliver: attempt 1 of evt_07070707070707070707070707070707.erp took 12ms: \
+                 status 500; it is tried again at 1970-01-01T00:00:05.000Z \
+                 event=evt_07070707070707070707070707070707 delivery=evt_07070707070707070707070707070707.erp \
+                 connector=pollhook subscription=erp attempt=1 status=500 outcome=\"retry\" elapsed_ms=12",
+            ),
+        );
+        check(
+            3,
+            410,
+            Verdict::Dead(DeathReason::Gone),
+            Some(
+                "INFO pollhook::telemetry::deliver: attempt 3 of evt_07070707070707070707070707070707.erp took 12ms: \
+                 status 410; it is a dead letter (gone) \
+                 event=evt_07070707070707070707070707070707 delivery=evt_07070707070707070707070707070707.erp \
+                 connector=pollhook subscription=erp attempt=3 status=410 outcome=\"dead\" elapsed_ms=12",
+            ),
+        );
+        check(2, 500, retry, None);
+        check(1, 200, Verdict::Delivered, None);
+    }
+}
