@@ -16,6 +16,8 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Inner {
     state: LaneState,
+    /// How often the receiver has closed the gate.
+    closings: u64,
     /// What the store does not know yet.
     unsaved: Option<Vec<RoutedEvent>>,
     store_failures: u32,
@@ -54,6 +56,7 @@ impl Gate {
         if before.is_some_and(|before| before >= until) {
             return false;
         }
+        inner.closings += 1;
         inner.state.paused_until = Some(until);
         inner.unsaved.get_or_insert_default();
         before.is_none_or(|before| before <= now)
@@ -67,15 +70,22 @@ impl Gate {
             return false;
         }
         let event = news(&disabled);
+        inner.closings += 1;
         inner.state.disabled = Some(disabled);
         inner.unsaved.get_or_insert_default().push(event);
         true
     }
 
-    /// Takes over what the store says, unless it has yet to be told something.
-    pub fn load(&self, state: LaneState) {
+    /// How often the receiver has closed the gate, to be compared by [`Gate::load`].
+    pub fn closings(&self) -> u64 {
+        self.lock().closings
+    }
+
+    /// Takes over what the store says, unless it has yet to be told something, or said so before the gate was last
+    /// closed: `closings` is from before the store was asked.
+    pub fn load(&self, state: LaneState, closings: u64) {
         let mut inner = self.lock();
-        if inner.unsaved.is_none() {
+        if inner.unsaved.is_none() && inner.closings == closings {
             inner.state = state;
         }
     }
@@ -168,15 +178,25 @@ mod tests {
     fn what_the_store_does_not_know_yet_is_not_overwritten_by_it() {
         let gate = Gate::default();
         gate.pause(at(10), at(0));
-        gate.load(LaneState::default());
+        gate.load(LaneState::default(), gate.closings());
         assert_eq!(gate.opening(at(0)), Opening::At(at(10)));
         let (_, news) = gate.take_unsaved().expect("unsaved");
         gate.not_saved(news);
-        gate.load(LaneState::default());
+        gate.load(LaneState::default(), gate.closings());
         assert_eq!(gate.opening(at(0)), Opening::At(at(10)));
         gate.take_unsaved();
-        gate.load(LaneState::default());
+        gate.load(LaneState::default(), gate.closings());
         assert_eq!(gate.opening(at(0)), Opening::Open);
+    }
+
+    #[test]
+    fn what_the_store_said_before_the_gate_was_closed_does_not_open_it() {
+        let gate = Gate::default();
+        let before = gate.closings();
+        gate.pause(at(10), at(0));
+        gate.take_unsaved();
+        gate.load(LaneState::default(), before);
+        assert_eq!(gate.opening(at(0)), Opening::At(at(10)));
     }
 
     #[test]

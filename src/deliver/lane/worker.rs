@@ -95,13 +95,14 @@ impl Worker {
     }
 
     async fn load_state(&self) -> Result<(), StoreError> {
+        let closings = self.gate.closings();
         let mut state = self.store().lane_state(self.name()).await?;
         if state.disabled.as_ref().is_some_and(|disabled| disabled.url != self.receiver) {
             // It was another receiver that was gone.
             state = LaneState::default();
             self.store().set_lane_state(self.name(), state.clone(), Vec::new()).await?;
         }
-        self.gate.load(state);
+        self.gate.load(state, closings);
         self.telemetry.is_disabled(self.gate.opening(self.now()) == Opening::ByHand);
         Ok(())
     }
