@@ -1,12 +1,19 @@
 //! Deliveries through the durable store beside a bare POST loop to the same receiver: `cargo bench --bench delivery`.
 
+#[path = "support/loopback.rs"]
+mod loopback;
 mod support;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
 use pollhook::clock::{SharedClock, SystemClock};
 use pollhook::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
 use pollhook::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method, header::HeaderMap};
@@ -37,7 +44,7 @@ fn main() {
 }
 
 async fn throughput() {
-    let (address, count) = support::receiver();
+    let (address, count) = receiver();
     let (mut bare, mut durable) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(bare_loop(address).await);
@@ -102,7 +109,7 @@ async fn through_the_store(address: SocketAddr, count: &AtomicUsize) -> Duration
 
 /// Measures from a change being detected to its receipt, one at a time.
 async fn latency() {
-    let (address, count) = support::receiver();
+    let (address, count) = receiver();
     let bench = Bench::new(address);
     let stop = CancellationToken::new();
     let lane = tokio::task::JoinSet::from_iter([bench.lane().run(stop.clone())]);
@@ -138,7 +145,7 @@ impl Bench {
         let text = format!(
             "[subscriptions.sink]\nurl = \"http://{address}/\"\nconcurrency = {CONCURRENCY}\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n"
         );
-        let configuration = support::configuration(folder.path(), &text);
+        let configuration = loopback::configuration(folder.path(), &text);
         let store = support::store(&folder.path().join("data"));
         let route = Arc::new(SubscriptionSet::new(configuration.subscriptions.clone(), Telemetry::shared()));
         let subscription = configuration.subscriptions[0].clone();
@@ -219,4 +226,15 @@ fn state(at: pollhook::model::time::Timestamp) -> ConnectorState {
         last_error: None,
         not_before: None,
     }
+}
+
+/// Starts a receiver that answers 204 and counts.
+fn receiver() -> (SocketAddr, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let router = Router::new().fallback(move |_body: Bytes| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<_, Infallible>(StatusCode::NO_CONTENT.into_response()) }
+    });
+    (loopback::serve(router), count)
 }

@@ -1,5 +1,7 @@
 //! What a poll costs, beside parsing the same JSON: `cargo bench --bench poll`.
 
+#[path = "support/loopback.rs"]
+mod loopback;
 mod support;
 
 use std::path::Path;
@@ -11,10 +13,12 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use pollhook::clock::SystemClock;
 use pollhook::http::HttpClient;
+use pollhook::model::event::{Event, Route};
 use pollhook::model::fingerprint::BodyHash;
+use pollhook::model::id::SubscriptionName;
 use pollhook::poll::{PollContext, PollOutcome, PollReport, Poller};
 use pollhook::telemetry::Telemetry;
-use support::{Nobody, figure, listing, median, now};
+use support::{figure, median, now};
 
 const ITEMS: usize = 10_000;
 const ROUNDS: usize = 15;
@@ -37,7 +41,7 @@ fn source(bodies: Vec<Vec<u8>>) -> String {
         let body = bodies[turn.fetch_add(1, Ordering::Relaxed) % bodies.len()].clone();
         async move { ([(CONTENT_TYPE, "application/json")], body) }
     });
-    format!("http://{}/items", support::serve(router))
+    format!("http://{}/items", loopback::serve(router))
 }
 
 fn context(folder: &Path) -> PollContext {
@@ -51,14 +55,12 @@ fn context(folder: &Path) -> PollContext {
 }
 
 fn pollers(folder: &Path, url: &str, count: usize) -> Vec<Poller> {
-    let connectors: String = (0..count)
-        .map(|number| {
-            format!(
-                "[connectors.c{number}]\nevery = \"1h\"\nrequest.url = \"{url}?c={number}\"\nresponse.items = \".items[]\"\nitem.key = \".id\"\n"
-            )
-        })
-        .collect();
-    let configuration = support::configuration(folder, &connectors);
+    let connectors = (0..count).map(|number| {
+        format!(
+            "[connectors.c{number}]\nevery = \"1h\"\nrequest.url = \"{url}?c={number}\"\nresponse.items = \".items[]\"\nitem.key = \".id\"\n"
+        )
+    });
+    let configuration = loopback::configuration(folder, &connectors.collect::<Vec<_>>().concat());
     let context = context(&folder.join("data"));
     configuration.connectors.iter().map(|connector| Poller::new(connector.clone(), context.clone())).collect()
 }
@@ -146,4 +148,35 @@ async fn many_connectors() {
     // The first round is the baseline.
     let median = median(rounds.split_off(1));
     figure("1,000 connectors, all polled", format_args!("{:.0} polls/s", CONNECTORS as f64 / median.as_secs_f64()));
+}
+
+/// Routes every event to nobody.
+pub struct Nobody;
+
+impl Route for Nobody {
+    fn subscriptions(&self, _event: &Event) -> Vec<SubscriptionName> {
+        Vec::new()
+    }
+}
+
+/// Returns a listing of items of about 500 bytes each; the `changed` first ones are in another version than in other
+/// rounds.
+pub fn listing(count: usize, changed: usize, round: usize) -> Vec<u8> {
+    let items: Vec<String> = (0..count)
+        .map(|number| {
+            let version = if number < changed { round } else { 0 };
+            format!(
+                concat!(
+                    r#"{{"id":{number},"number":{number},"state":"open","version":{version},"title":"Something is not as it should be, "#,
+                    r#"number {number}","user":{{"login":"someone-{number}","id":{number},"type":"User","site_admin":false}},"#,
+                    r#""labels":[{{"id":1,"name":"bug","color":"f29513"}},{{"id":2,"name":"needs triage","color":"a2eeef"}}],"#,
+                    r#""created_at":"2026-04-10T20:09:31Z","updated_at":"2026-10-10T20:09:31Z","closed_at":null,"comments":17,"#,
+                    r#""body":"Steps to reproduce: do it, and see. It happens on 1.0 and 1.1, and costs 129.90 each time."}}"#,
+                ),
+                number = number,
+                version = version,
+            )
+        })
+        .collect();
+    format!(r#"{{"generated":{round},"items":[{}]}}"#, items.join(",")).into_bytes()
 }

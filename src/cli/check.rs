@@ -16,7 +16,7 @@ pub struct CheckArguments {
 /// Loads the configuration and says what it holds, or every mistake in it.
 pub fn check(arguments: &CheckArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     let configuration = global.load()?;
-    global.warn(&configuration, output);
+    super::warn(&configuration, output);
     if arguments.json {
         let connectors: Vec<&str> = configuration.connectors.iter().map(|one| one.name.as_str()).collect();
         let subscriptions: Vec<&str> = configuration.subscriptions.iter().map(|one| one.name.as_str()).collect();

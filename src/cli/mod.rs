@@ -125,12 +125,12 @@ impl Global {
     fn load(&self) -> Result<Configuration, Failure> {
         crate::config::load(&self.config, &Environment::of_process()).map_err(Failure::Configuration)
     }
+}
 
-    /// Says what is allowed in a configuration but probably not meant.
-    fn warn(&self, configuration: &Configuration, output: &mut Output) {
-        if !configuration.warnings.is_empty() {
-            output.say(&configuration.warnings.render(output.styled_errors()));
-        }
+/// Says what is allowed in a configuration but probably not meant.
+fn warn(configuration: &Configuration, output: &mut Output) {
+    if !configuration.warnings.is_empty() {
+        output.say(&configuration.warnings.render(output.styled_errors()));
     }
 }
 

@@ -23,7 +23,7 @@ pub struct RunArguments {}
 /// Runs the service until SIGTERM or SIGINT; a second signal ends it at once.
 pub async fn run(_arguments: RunArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     let configuration = global.load()?;
-    global.warn(&configuration, output);
+    super::warn(&configuration, output);
     global.log.start(None)?;
     let mut signals = Signals::listen()?;
     let listener = listen(configuration.server.listen).await?;
