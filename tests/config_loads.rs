@@ -1,25 +1,17 @@
 //! What a right configuration means.
 
-use std::fs;
+#[path = "support/configuration.rs"]
+mod configuration;
+
 use std::time::Duration;
 
-use pollhook::config::{Configuration, Environment, StoreChoice, load};
+use configuration::load_files;
+use pollhook::config::{Environment, StoreChoice};
 use pollhook::model::change::{ChangeKind, FirstPoll, Lists};
 use pollhook::model::connector::{Auth, Method, Pagination, RequestBody};
 use pollhook::model::quantity::ByteSize;
 use pollhook::model::schedule::Schedule;
 use pollhook::model::subscription::DeliveryFormat;
-
-/// Loads a folder of files; `config.toml` is the configuration.
-fn load_files(files: &[(&str, &str)], environment: &Environment) -> Configuration {
-    let folder = tempfile::tempdir().expect("a folder");
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
-    load(&folder.path().join("config.toml"), environment).unwrap_or_else(|mistakes| panic!("{mistakes}"))
-}
 
 #[test]
 fn every_key_means_what_it_says() {
