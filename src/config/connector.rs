@@ -18,8 +18,8 @@ use crate::model::id::ConnectorName;
 use crate::model::schedule::{Cron, Schedule};
 use crate::model::secret::Redactor;
 
-/// Reads a connector; one whose name was wrong is read as well, for its other mistakes. `None` means that something is wrong with it and was reported, or that a template cannot be
-/// checked further without params that nobody has given.
+/// Reads a connector; one whose name was wrong is read as well, for its other mistakes. `None` means that something is
+/// wrong with it and was reported, or that a template cannot be checked further without params.
 pub(super) fn connector(
     scope: Scope<'_>,
     name: Option<ConnectorName>,

@@ -34,7 +34,8 @@ pub(super) struct Known<'a> {
     pub connectors: &'a [std::sync::Arc<Connector>],
 }
 
-/// Reads a subscription; one whose name was wrong is read as well, for its other mistakes. `None` means that something is wrong with it and was reported.
+/// Reads a subscription; one whose name was wrong is read as well, for its other mistakes. `None` means that something
+/// is wrong with it and was reported.
 pub(super) fn subscription(
     scope: Scope<'_>,
     name: Option<SubscriptionName>,

@@ -1,0 +1,76 @@
+//! The keys of the service: everything but connectors and subscriptions.
+
+use super::connector::CONNECTOR;
+use super::subscription::SUBSCRIPTION;
+use super::{Key, Keys, Kind};
+
+/// The whole of `config.toml`.
+pub(in crate::config) static ROOT: Keys = Keys {
+    what: "the configuration",
+    all: &[
+        Key::new("server", Kind::Table(&SERVER), "The admin API, the dashboard and the metrics."),
+        Key::new("store", Kind::Table(&STORE), "Where is kept what must survive."),
+        Key::new("catalog", Kind::Table(&CATALOG), "Where the connector templates are."),
+        Key::new("retention", Kind::Table(&RETENTION), "How long events and their deliveries are kept."),
+        Key::new("connectors", Kind::Map(&Kind::Table(&CONNECTOR)), "The sources, by name."),
+        Key::new("subscriptions", Kind::Map(&Kind::Table(&SUBSCRIPTION)), "Who is told of what, by name."),
+        Key::later("hosts", "Limits that all connectors of a host share."),
+        Key::later("egress", "Which private addresses may be reached by subscriptions made over the API."),
+    ],
+    exclusive: &[],
+};
+
+static SERVER: Keys = Keys {
+    what: "`server`",
+    all: &[
+        Key::new("listen", Kind::Text, "The address and port to listen on.").or("127.0.0.1:8787"),
+        Key::new(
+            "token",
+            Kind::Secret,
+            "What clients must prove to know; required unless `listen` is a loopback address.",
+        ),
+    ],
+    exclusive: &[],
+};
+
+static STORE: Keys = Keys {
+    what: "`store`",
+    all: &[
+        Key::new("sled", Kind::Table(&SLED), "An embedded store in a folder, for one instance."),
+        Key::later_secret("postgres", "A PostgreSQL database that several instances share."),
+        Key::later("redb", "An embedded store in one file."),
+    ],
+    exclusive: &[&["sled", "postgres", "redb"]],
+};
+
+static SLED: Keys = Keys {
+    what: "`store.sled`",
+    all: &[Key::new(
+        "path",
+        Kind::Text,
+        "The store's folder, relative to the configuration file; made if it is missing.",
+    )
+    .or("data")],
+    exclusive: &[],
+};
+
+static CATALOG: Keys = Keys {
+    what: "`catalog`",
+    all: &[Key::new(
+        "path",
+        Kind::Text,
+        "The folder with the connector templates, relative to the configuration file.",
+    )
+    .or("connectors")],
+    exclusive: &[],
+};
+
+static RETENTION: Keys = Keys {
+    what: "`retention`",
+    all: &[
+        Key::new("delivered", Kind::Duration("1m", "3650d"), "How long delivered events and their attempts are kept.")
+            .or("7d"),
+        Key::new("dead", Kind::Duration("1m", "3650d"), "How long dead letters are kept.").or("30d"),
+    ],
+    exclusive: &[],
+};

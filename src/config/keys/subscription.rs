@@ -1,0 +1,44 @@
+//! The keys of a subscription.
+
+use super::{Key, Keys, Kind, Words};
+
+/// One subscription.
+pub(in crate::config) static SUBSCRIPTION: Keys = Keys {
+    what: "a subscription",
+    all: &[
+        Key::new("url", Kind::Address, "Where events are POSTed, with http or https."),
+        Key::new(
+            "connectors",
+            Kind::Texts,
+            "The connectors it listens to, with `*` for any run of characters; without it all.",
+        ),
+        Key::new("events", Kind::Texts, "The events it wants, such as \"created\" or \"orders.*\"; without it all."),
+        Key::new("filter", Kind::Expression, "Only events for which this is truthy are sent."),
+        Key::new(
+            "secret",
+            Kind::Secrets,
+            "What deliveries are signed with: `whsec_…` (HMAC-SHA256) or `whsk_…` (ed25519); a list signs with each.",
+        ),
+        Key::new("format", Kind::Choice(&DELIVERY_FORMATS), "How events are rendered.").or("standard"),
+        Key::new("headers", Kind::Map(&Kind::Secret), "Headers beside those of the format."),
+        Key::new("timeout", Kind::Duration("100ms", "5m"), "How long an attempt may take, to the end of the answer.")
+            .or("15s"),
+        Key::new("concurrency", Kind::Count(1, 1000), "The most attempts under way at once.").or("8"),
+        Key::new(
+            "retry",
+            Kind::Durations("10ms", "30d"),
+            "The waits between attempts; an empty list means a single attempt.",
+        )
+        .or("[\"5s\", \"5m\", \"30m\", \"2h\", \"5h\", \"10h\", \"14h\", \"20h\", \"24h\"]"),
+        Key::later("body", "JSON of your own instead of the format's, as a jq expression on the event."),
+        Key::later("rate", "How many deliveries are sent in a time at most."),
+        Key::later("order", "Whether changes of an item, or all, are sent strictly one after the other."),
+        Key::later("batch", "Several events in one delivery."),
+        Key::later_secret("auth", "How deliveries prove who they are from, beside their signature."),
+        Key::later_secret("tls", "Certificates of your own."),
+    ],
+    exclusive: &[],
+};
+
+static DELIVERY_FORMATS: Words =
+    Words { words: &["standard"], later: &["cloudevents", "cloudevents-binary", "cloudevents-batch"] };
