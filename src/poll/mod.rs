@@ -1,6 +1,6 @@
 //! An API → changes: fetch pages, decode them, extract items, detect changes, commit.
 //!
-//! [`driver`] polls a connector on its schedule, [`poller`] makes one poll, and [`look`] makes one without state.
+//! [`driver`] polls a connector on its schedule, [`poller`] makes one poll, and [`mod@look`] makes one without state.
 
 pub mod detect;
 pub mod driver;

@@ -41,7 +41,12 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 fn names_loopback(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else { return false };
     let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        // More colons without brackets are an IPv6 address that has no port.
+        Some((name, port))
+            if (!name.contains(':') || name.ends_with(']')) && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            name
+        }
         _ => host,
     };
     let name = name.trim_start_matches('[').trim_end_matches(']');
