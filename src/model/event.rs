@@ -115,6 +115,12 @@ pub trait Route: Send + Sync + 'static {
 }
 
 impl Event {
+    /// Returns about how many bytes the event takes.
+    pub fn size(&self) -> usize {
+        let optional = |raw: &Option<Box<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
+        self.key.len() + self.data.get().len() + optional(&self.changes) + optional(&self.previous)
+    }
+
     /// Returns one of the service's own events, about the thing with this name.
     pub fn of_service(news: ServiceNews, about: &str, time: Timestamp, data: &serde_json::Value) -> Self {
         Self {
