@@ -77,6 +77,7 @@ const SMALLEST_BATCH: usize = 32;
 
 /// How much is claimed at a time when a receiver is so quick that batches last no longer than [`SHORT_BATCH`].
 const LARGEST_BATCH: usize = 1024;
+const LARGEST_BATCH_BYTES: usize = 4 * 1024 * 1024;
 const SHORT_BATCH: Duration = Duration::from_secs(1);
 
 /// How many attempts may be over and waiting to be settled, as a multiple of the concurrency and at least.
@@ -171,11 +172,7 @@ impl Lane {
             Ok(Look { claimed, next, filled }) => {
                 self.worker.gate.store_worked();
                 if filled {
-                    let now = self.worker.now();
-                    if self.filled_at.is_some_and(|before| now.since(before) < SHORT_BATCH) {
-                        self.batch = (2 * self.batch).min(LARGEST_BATCH);
-                    }
-                    self.filled_at = Some(now);
+                    self.resize_batch(&claimed);
                 }
                 // An attempt that ended meanwhile may have said that its delivery falls due earlier.
                 self.look_at = self.look_at.min(next);
@@ -185,6 +182,19 @@ impl Lane {
                 self.worker.store_failed("claim deliveries", &error);
                 self.look = true;
             }
+        }
+    }
+
+    /// Claims more at a time from now on if batches last but shortly, unless they become large.
+    fn resize_batch(&mut self, claimed: &[ClaimedDelivery]) {
+        let now = self.worker.now();
+        let is_short = self.filled_at.is_some_and(|before| now.since(before) < SHORT_BATCH);
+        self.filled_at = Some(now);
+        let bytes: usize = claimed.iter().map(|claimed| claimed.event.size()).sum();
+        if bytes > LARGEST_BATCH_BYTES {
+            self.batch = self.smallest_batch;
+        } else if is_short && 2 * bytes <= LARGEST_BATCH_BYTES {
+            self.batch = (2 * self.batch).min(LARGEST_BATCH);
         }
     }
 
