@@ -16,8 +16,13 @@ use super::delete::delete_paths;
 use super::terms;
 use super::value::{brief, parse_json};
 
-/// What reads the world, acts on it, or does otherwise than in jq; the last is defined anew below.
+/// What reads the world, acts on it, builds without bounds, or does otherwise than in jq; the last two are defined anew
+/// below.
 const LEFT_OUT: &[&str] = &[
+    "repeat",
+    "recurse/1",
+    "while",
+    "until",
     "env",
     "now",
     "localtime",

@@ -193,6 +193,9 @@ fn runs_end_whatever_the_expression() {
     check("range(1e12)", "more than 1000000 outputs");
     check("repeat(.) |= 1", "stopped, being nested too deeply");
     check("reduce range(1000000) as $i (.; [.])", "nested more than 512 deep");
+    check("until(false; [.])", "nested more than 512 deep");
+    check("last(recurse([.]))", "nested more than 512 deep");
+    check("[limit(5000; while(true; [.]))] | length", "nested more than 512 deep");
     check(r#""x" * 10000000000"#, "longer than");
     check(r#"reduce range(60) as $i ("x"; . + .)"#, "longer than");
     check(r#"reduce range(60) as $i ("x"; "\\(.)\\(.)")"#.replace("\\\\", "\\").as_str(), "longer than");
