@@ -21,8 +21,32 @@ pub fn number(text: &str) -> Option<Number> {
     text.parse::<Number>().is_ok().then(|| Number::from_string_unchecked(text.to_owned()))
 }
 
+/// Tells whether a number in a JSON text has an exponent. Texts in it are skipped: hashes and colours look like that.
 fn has_exponent(text: &[u8]) -> bool {
-    text.windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E'))
+    let mut rest = text;
+    let mut follows_digit = false;
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'"' => rest = after_string(after),
+            b'e' | b'E' if follows_digit => return true,
+            _ => {}
+        }
+        follows_digit = byte.is_ascii_digit();
+    }
+    false
+}
+
+/// Returns what follows a JSON string whose opening quote was read.
+fn after_string(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        if rest[place] == b'"' {
+            return &rest[place + 1..];
+        }
+        rest = rest.get(place + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 fn exact(raw: &RawValue) -> Result<Value, serde_json::Error> {
@@ -68,6 +92,16 @@ mod tests {
         }
         assert_eq!(number("1E5").map(|number| number.to_string()).as_deref(), Some("1E5"));
         assert_eq!(number("01"), None);
+    }
+
+    #[test]
+    fn exponents_are_looked_for_in_numbers_only() {
+        let check = |text: &str, expected| assert_eq!(has_exponent(text.as_bytes()), expected, "{text}");
+        check(r#"{"a2eeef":"7e5 \\\" 1e5 \\\\"}"#, false);
+        check(r#"{"a":"\\\\","b":1e5}"#, true);
+        check("[true,1.5E3]", true);
+        check("[true,false,15]", false);
+        check(r#""1e5"#, false);
     }
 
     #[test]
