@@ -121,6 +121,9 @@ pub fn reason(status: u16) -> Option<&'static str> {
     reqwest::StatusCode::from_u16(status).ok()?.canonical_reason()
 }
 
+/// The most memory that is reserved for a body on its announcement alone.
+const MOST_RESERVED: usize = 8 * 1024 * 1024;
+
 impl HttpClient {
     /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
     pub fn new() -> Result<Self, HttpError> {
@@ -149,8 +152,18 @@ impl HttpClient {
             self.client.request(request.method, request.url).headers(request.headers).body(request.body).send().await;
         let mut response = sent.map_err(|error| HttpError::of(&error))?;
         let status = response.status().as_u16();
+        let announced = response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
         let headers = std::mem::take(response.headers_mut());
-        let mut body = BytesMut::new();
+        if let BodyLimit::Refuse(most) = limit
+            && announced > most.as_usize()
+        {
+            return Err(HttpError::BodyTooLarge(most));
+        }
+        let room = match limit {
+            BodyLimit::Refuse(_) => MOST_RESERVED,
+            BodyLimit::Keep(most) => most,
+        };
+        let mut body = BytesMut::with_capacity(announced.min(room));
         while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
             match limit {
                 BodyLimit::Refuse(most) if body.len() + chunk.len() > most.as_usize() => {
