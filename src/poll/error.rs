@@ -18,6 +18,9 @@ pub struct PollFailure {
     pub not_before: Option<Timestamp>,
 }
 
+/// The most characters of a failure's text.
+const LONGEST_MESSAGE: usize = 2000;
+
 impl PollFailure {
     /// Returns the failure of a connector at an address.
     pub(super) fn at(connector: &Connector, address: &str, error: &PageError) -> Self {
@@ -31,7 +34,11 @@ impl PollFailure {
 
     /// Returns the failure of a connector, wherever it was.
     pub(super) fn of(connector: &Connector, cause: &dyn fmt::Display) -> Self {
-        let message = connector.redactor.redact(&format!("connector {}: {cause}", connector.name));
+        let whole = connector.redactor.redact(&format!("connector {}: {cause}", connector.name));
+        let message = match whole.char_indices().nth(LONGEST_MESSAGE) {
+            Some((end, _)) => format!("{}…", &whole[..end]),
+            None => whole,
+        };
         Self { message, not_before: None }
     }
 }

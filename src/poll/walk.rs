@@ -187,7 +187,8 @@ impl Walker {
         }
         let is_worth_remembering = |page: &PageMemory| {
             // An address that only works with its secrets cannot be remembered without them.
-            page.next.as_ref().is_none_or(|next| self.connector.redactor.redact(next) == *next)
+            let next = page.next.as_deref().and_then(|next| next.parse::<Url>().ok());
+            next.is_none_or(|next| shown(&self.connector, &next) == next.as_str())
         };
         if reading.pages.len() > MOST_PAGES_REMEMBERED || !reading.pages.iter().all(is_worth_remembering) {
             reading.pages.clear();

@@ -8,6 +8,7 @@ mod world;
 mod bodies;
 mod changes;
 mod failures;
+mod histories;
 mod looking;
 mod paging;
 mod schedule;

@@ -45,3 +45,37 @@ fn first_byte(body: &[u8]) -> Option<u8> {
 fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_recognised_by_its_type_or_its_first_character() {
+        let check = |content_type: Option<&str>, body: &str, expected: Option<&str>| {
+            let decoded = decode(None, content_type, body.as_bytes(), &Redactor::default());
+            let decoded = decoded.map(|value| value.to_string()).map_err(|error| error.to_string());
+            assert_eq!(decoded.as_deref().ok(), expected, "{content_type:?} {body} {decoded:?}");
+        };
+        check(None, "7", Some("7"));
+        check(Some("application/json"), "7", Some("7"));
+        check(Some("Application/Problem+JSON; charset=utf-8"), "\"x\"", Some("\"x\""));
+        check(Some("text/plain"), "\u{feff}\n [1.0]", Some("[1.0]"));
+        check(Some("text/html"), "{\"a\":1}", Some("{\"a\":1}"));
+        check(Some("text/plain"), "7", None);
+        check(Some("text/csv"), "a,b", None);
+        check(Some("application/json"), "<html>", None);
+        check(Some("application/json"), "\u{feff}", None);
+    }
+
+    #[test]
+    fn an_unknown_format_is_named_with_what_came() {
+        let error = decode(None, Some("text/csv"), b"a,b\n1,2", &Redactor::default()).expect_err("not JSON");
+        insta::assert_snapshot!(
+            error,
+            @r#"the answer's format "text/csv" is not known; if it is JSON, set `response.format = "json"`; it begins: a,b\n1,2"#
+        );
+        let error = decode(None, Some("text/html"), b"<p>", &Redactor::default()).expect_err("not JSON");
+        insta::assert_snapshot!(error, @"the answer is HTML, not JSON; it begins: <p>");
+    }
+}
