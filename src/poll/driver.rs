@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::poller::{PollOutcome, Poller};
+use super::poller::Poller;
+use super::report::PollOutcome;
 use crate::model::schedule::Schedule;
 use crate::model::time::Timestamp;
 use crate::store::{ConnectorState, StoreError};

@@ -8,6 +8,7 @@ pub mod error;
 pub mod events;
 pub mod look;
 pub mod poller;
+pub mod report;
 
 mod auth;
 mod decode;
@@ -21,5 +22,6 @@ mod walk;
 pub use error::PollFailure;
 pub use events::created_event;
 pub use look::{Look, Problem, look};
-pub use poller::{ChangeCounts, PollContext, PollOutcome, PollReport, Poller};
+pub use poller::{PollContext, Poller};
+pub use report::{ChangeCounts, PollOutcome, PollReport};
 pub use walk::Visit;

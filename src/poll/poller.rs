@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
-use super::detect::{Detection, Footing, Note, detect};
+use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
 use super::paginate;
+use super::report::{ChangeCounts, PollOutcome, PollReport};
 use super::request::PageRequest;
 use super::walk::{Reading, Walked, Walker, compute};
 use crate::clock::SharedClock;
@@ -19,6 +21,7 @@ use crate::model::connector::{Connector, RulesDigest};
 use crate::model::event::{Event, Route, ServiceNews};
 use crate::model::fingerprint::KeyHash;
 use crate::model::item::{Completeness, Item, KeptItem, PageMemory, Presence, SeenItem};
+use crate::model::quantity::format_duration;
 use crate::model::time::Timestamp;
 use crate::store::{
     ConnectorState, PollCommit, PollLease, RulesMemory, SeenSelection, SeenUpdate, SharedStore, StoreError,
@@ -58,103 +61,6 @@ pub struct Poller {
     context: PollContext,
 }
 
-/// What came of a poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PollReport {
-    pub outcome: PollOutcome,
-    /// When it began.
-    pub at: Timestamp,
-    pub elapsed: Duration,
-    /// How many pages were answered; those that were asked about and then read count once more.
-    pub pages: usize,
-    /// How many requests were sent, redirects and repeated tries included.
-    pub requests: usize,
-    /// Of all answers, after decompression.
-    pub bytes: usize,
-    /// How many items were compared.
-    pub items: usize,
-    /// The changes that became events.
-    pub changes: ChangeCounts,
-    /// How many polls in a row have failed, this one included.
-    pub failures: u32,
-    /// How many failures in a row this poll ended.
-    pub recovered_after: u32,
-    /// What is odd about the pages and items, for people.
-    pub notes: Vec<String>,
-}
-
-/// How a poll ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// All pages are those of the last poll: nothing was read.
-    Unchanged,
-    /// The items were compared and what changed is durable.
-    Compared(Completeness),
-    /// Some page failed; what had been found before is durable.
-    Partial(PollFailure),
-    /// Nothing was learnt.
-    Failed(PollFailure),
-    /// Someone else polls this connector at present, or took it over.
-    Held,
-    /// It was told to stop, and nothing was committed.
-    Stopped,
-}
-
-impl PollOutcome {
-    /// Returns the word for it.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Compared(Completeness::Truncated) => "truncated",
-            Self::Compared(_) => "complete",
-            Self::Partial(_) => "partial",
-            Self::Failed(_) => "failed",
-            Self::Held => "held",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    /// Returns why it counts as failed, if it does.
-    pub fn failure(&self) -> Option<&PollFailure> {
-        match self {
-            Self::Partial(failure) | Self::Failed(failure) => Some(failure),
-            _ => None,
-        }
-    }
-}
-
-/// How many changes of each kind there were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ChangeCounts {
-    pub created: usize,
-    pub updated: usize,
-    pub removed: usize,
-}
-
-impl ChangeCounts {
-    /// Returns how many there were of this kind.
-    pub fn of(&self, kind: ChangeKind) -> usize {
-        match kind {
-            ChangeKind::Created => self.created,
-            ChangeKind::Updated => self.updated,
-            ChangeKind::Removed => self.removed,
-        }
-    }
-
-    /// Returns how many there were in all.
-    pub fn total(&self) -> usize {
-        self.created + self.updated + self.removed
-    }
-
-    fn count(&mut self, kind: ChangeKind) {
-        match kind {
-            ChangeKind::Created => self.created += 1,
-            ChangeKind::Updated => self.updated += 1,
-            ChangeKind::Removed => self.removed += 1,
-        }
-    }
-}
-
 /// Why a poll ended before it came to a commit of its own.
 enum Broken {
     Failure(PollFailure),
@@ -190,19 +96,7 @@ impl Poller {
     /// Polls once. When it is told to stop, it fetches no more, but a commit that has begun is finished.
     pub async fn poll_until(&self, stop: &CancellationToken) -> Result<PollReport, StoreError> {
         let PollContext { store, clock, telemetry, .. } = &self.context;
-        let mut report = PollReport {
-            outcome: PollOutcome::Held,
-            at: clock.now(),
-            elapsed: Duration::ZERO,
-            pages: 0,
-            requests: 0,
-            bytes: 0,
-            items: 0,
-            changes: ChangeCounts::default(),
-            failures: 0,
-            recovered_after: 0,
-            notes: Vec::new(),
-        };
+        let mut report = PollReport::begun(clock.now());
         let began = clock.monotonic();
         let lease_for = longest_fetching(&self.connector) + TIME_TO_COMMIT;
         if let Some(lease) = store.lease_poll(&self.connector.name, report.at, lease_for).await? {
@@ -223,23 +117,9 @@ impl Poller {
         stop: &CancellationToken,
         report: &mut PollReport,
     ) -> Result<(), StoreError> {
-        let PollContext { http, store, clock, telemetry, .. } = &self.context;
+        let store = &self.context.store;
         let state = lease.state.clone();
-        let mut walker = Walker::new(Arc::clone(&self.connector), http.clone(), clock.clone(), telemetry.clone());
-        let abandon_at = report.at + longest_fetching(&self.connector);
-        let found = tokio::select! {
-            biased;
-            () = stop.cancelled() => None,
-            found = self.walk(&mut walker, state.as_ref(), report.at) => Some(found),
-            () = clock.sleep_until(abandon_at) => {
-                let limit = crate::model::quantity::format_duration(longest_fetching(&self.connector));
-                Some(Err(PollFailure::of(&self.connector, &format!("its pages were not read within {limit}"))))
-            }
-        };
-        report.pages = walker.visits.len();
-        report.requests = walker.requests;
-        report.bytes = walker.visits.iter().map(|visit| visit.bytes).sum();
-        let Some(found) = found else {
+        let Some(found) = self.find(state.as_ref(), stop, report).await else {
             report.outcome = PollOutcome::Stopped;
             return store.release_poll(lease).await;
         };
@@ -271,6 +151,31 @@ impl Poller {
         let Prepared { updates, state, forget_before } = prepared;
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
         store.commit_poll(lease, PollCommit { at: report.at, updates, news, state, forget_before }).await
+    }
+
+    /// Walks the source's pages, until it is told to stop or it takes too long.
+    async fn find(
+        &self,
+        state: Option<&ConnectorState>,
+        stop: &CancellationToken,
+        report: &mut PollReport,
+    ) -> Option<Result<Walked, PollFailure>> {
+        let PollContext { http, clock, telemetry, .. } = &self.context;
+        let mut walker = Walker::new(Arc::clone(&self.connector), http.clone(), clock.clone(), telemetry.clone());
+        let longest = longest_fetching(&self.connector);
+        let found = tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            found = self.walk(&mut walker, state, report.at) => Some(found),
+            () = clock.sleep_until(report.at + longest) => {
+                let cause = format!("its pages were not read within {}", format_duration(longest));
+                Some(Err(PollFailure::of(&self.connector, &cause)))
+            }
+        };
+        report.pages = walker.visits.len();
+        report.requests = walker.requests;
+        report.bytes = walker.visits.iter().map(|visit| visit.bytes).sum();
+        found
     }
 
     async fn walk(
@@ -330,7 +235,7 @@ impl Poller {
         let awaits_removal =
             detection.findings.iter().any(|finding| matches!(finding.seen.presence, Presence::Missing(_)));
         let item_count = items.len() as u64;
-        let updates = self.updates(items, detection, at).await?;
+        let updates = self.updates(items, detection).await?;
         if let Some(failure) = failure {
             let mut state = self.failed(state, &failure, at);
             // What is remembered of items is newer now than what is remembered of pages.
@@ -370,39 +275,23 @@ impl Poller {
     }
 
     /// Returns what is committed of each finding, in the same order.
-    async fn updates(&self, items: Vec<Item>, detection: Detection, at: Timestamp) -> Result<Vec<SeenUpdate>, Broken> {
-        let keeps = self.connector.changes.previous;
+    async fn updates(&self, items: Vec<Item>, detection: Detection) -> Result<Vec<SeenUpdate>, Broken> {
+        let at = self.context.clock.now();
+        let findings = detection.findings;
         let mut kept: Vec<Option<KeptItem>> = Vec::new();
-        if keeps {
-            let changed = |finding: &&super::detect::Finding| {
-                finding.change.is_some_and(|change| change.kind != ChangeKind::Created)
-            };
-            let keys = detection.findings.iter().filter(changed).map(|finding| finding.seen.key_hash).collect();
-            kept = self.context.store.kept_items(&self.connector.name, keys).await?;
+        if self.connector.changes.previous {
+            let keys = findings.iter().filter(|finding| tells_of_before(finding)).map(|finding| finding.seen.key_hash);
+            kept = self.context.store.kept_items(&self.connector.name, keys.collect()).await?;
         }
         let connector = Arc::clone(&self.connector);
         let route = Arc::clone(&self.context.route);
         let made = compute(move || {
             let mut kept = kept.into_iter();
-            let mut update = |finding: super::detect::Finding| {
-                let item = finding.item.map(|index| &items[index]);
-                let routed = match finding.change {
-                    None => None,
-                    Some(change) => {
-                        let before = if change.kind == ChangeKind::Created { None } else { kept.next().flatten() };
-                        let key = item.map(|item| item.key.as_str()).or(finding.seen.key.as_deref());
-                        let subject = Subject {
-                            key: key.unwrap_or_default(),
-                            value: item.map(|item| &item.value),
-                            kept: before.as_deref(),
-                        };
-                        Some(route.route(event(&connector, change, subject, at)?))
-                    }
-                };
-                let kept = item.filter(|_| keeps).map(|item| keep(&item.value));
-                Ok(SeenUpdate { seen: finding.seen, kept, event: routed })
+            let update = |finding| {
+                let kept = if tells_of_before(&finding) { kept.next().flatten() } else { None };
+                update(&connector, &*route, finding, &items, kept.as_deref(), at)
             };
-            detection.findings.into_iter().map(&mut update).collect::<Result<Vec<_>, EventError>>()
+            findings.into_iter().map(update).collect::<Result<Vec<_>, EventError>>()
         })
         .await;
         made.map_err(|error| Broken::Failure(PollFailure::of(&self.connector, &error)))
@@ -453,6 +342,33 @@ impl Poller {
             None
         }
     }
+}
+
+/// Tells whether a finding's event says what the item was before.
+fn tells_of_before(finding: &Finding) -> bool {
+    finding.change.is_some_and(|change| change.kind != ChangeKind::Created)
+}
+
+/// Returns what is committed of a finding. `kept` is the item as it was before.
+fn update(
+    connector: &Connector,
+    route: &dyn Route,
+    finding: Finding,
+    items: &[Item],
+    kept: Option<&RawValue>,
+    at: Timestamp,
+) -> Result<SeenUpdate, EventError> {
+    let item = finding.item.map(|index| &items[index]);
+    let event = match finding.change {
+        None => None,
+        Some(change) => {
+            let key = item.map(|item| item.key.as_str()).or(finding.seen.key.as_deref()).unwrap_or_default();
+            let subject = Subject { key, value: item.map(|item| &item.value), kept };
+            Some(route.route(event(connector, change, subject, at)?))
+        }
+    };
+    let kept = item.filter(|_| connector.changes.previous).map(|item| keep(&item.value));
+    Ok(SeenUpdate { seen: finding.seen, kept, event })
 }
 
 /// What a poll is going to commit.

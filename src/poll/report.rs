@@ -1,0 +1,124 @@
+//! What came of a poll, for logs, metrics and people.
+
+use std::time::Duration;
+
+use super::error::PollFailure;
+use crate::model::change::ChangeKind;
+use crate::model::item::Completeness;
+use crate::model::time::Timestamp;
+
+/// What came of a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollReport {
+    pub outcome: PollOutcome,
+    /// When it began.
+    pub at: Timestamp,
+    pub elapsed: Duration,
+    /// How many pages were answered; those that were asked about and then read count once more.
+    pub pages: usize,
+    /// How many requests were sent, redirects and repeated tries included.
+    pub requests: usize,
+    /// Of all answers, after decompression.
+    pub bytes: usize,
+    /// How many items were compared.
+    pub items: usize,
+    /// The changes that became events.
+    pub changes: ChangeCounts,
+    /// How many polls in a row have failed, this one included.
+    pub failures: u32,
+    /// How many failures in a row this poll ended.
+    pub recovered_after: u32,
+    /// What is odd about the pages and items, for people.
+    pub notes: Vec<String>,
+}
+
+/// How a poll ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PollOutcome {
+    /// All pages are those of the last poll: nothing was read.
+    Unchanged,
+    /// The items were compared and what changed is durable.
+    Compared(Completeness),
+    /// Some page failed; what had been found before is durable.
+    Partial(PollFailure),
+    /// Nothing was learnt.
+    Failed(PollFailure),
+    /// Someone else polls this connector at present, or took it over.
+    Held,
+    /// It was told to stop, and nothing was committed.
+    Stopped,
+}
+
+impl PollReport {
+    /// Returns the report of a poll that has not come to anything yet.
+    pub(super) fn begun(at: Timestamp) -> Self {
+        Self {
+            outcome: PollOutcome::Held,
+            at,
+            elapsed: Duration::ZERO,
+            pages: 0,
+            requests: 0,
+            bytes: 0,
+            items: 0,
+            changes: ChangeCounts::default(),
+            failures: 0,
+            recovered_after: 0,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl PollOutcome {
+    /// Returns the word for it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Compared(Completeness::Truncated) => "truncated",
+            Self::Compared(_) => "complete",
+            Self::Partial(_) => "partial",
+            Self::Failed(_) => "failed",
+            Self::Held => "held",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Returns why it counts as failed, if it does.
+    pub fn failure(&self) -> Option<&PollFailure> {
+        match self {
+            Self::Partial(failure) | Self::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+/// How many changes of each kind there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ChangeCounts {
+    pub created: usize,
+    pub updated: usize,
+    pub removed: usize,
+}
+
+impl ChangeCounts {
+    /// Returns how many there were of this kind.
+    pub fn of(&self, kind: ChangeKind) -> usize {
+        match kind {
+            ChangeKind::Created => self.created,
+            ChangeKind::Updated => self.updated,
+            ChangeKind::Removed => self.removed,
+        }
+    }
+
+    /// Returns how many there were in all.
+    pub fn total(&self) -> usize {
+        self.created + self.updated + self.removed
+    }
+
+    pub(super) fn count(&mut self, kind: ChangeKind) {
+        match kind {
+            ChangeKind::Created => self.created += 1,
+            ChangeKind::Updated => self.updated += 1,
+            ChangeKind::Removed => self.removed += 1,
+        }
+    }
+}
