@@ -140,4 +140,16 @@ mod tests {
         check(&[", ,<b>; rel=next"], Some("b"));
         check(&[r#"<>; rel="next""#], Some(""));
     }
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read_to_its_end(line in "[ -~]{0,40}", junk in "[<>;,=\"\\\\ relnxt]{0,40}") {
+            for text in [line, junk] {
+                let mut rest = text.as_str();
+                while let Some((_, after)) = Link::parse(rest) {
+                    proptest::prop_assert!(after.len() < rest.len());
+                    rest = after;
+                }
+            }
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! All pages of one poll: seen to be unchanged, or read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use super::decode::decode;
@@ -126,8 +128,7 @@ impl Walker {
             }
             let answer = self.fetch(first, &request, Some(memory)).await?;
             if !answer.is_not_modified() {
-                let body = answer.response.body.clone();
-                if compute(move || BodyHash::of(&body)).await != memory.body {
+                if hash(&answer.response.body).await != memory.body {
                     let page = (index == 0).then(|| Box::new(Page { url: request.url, answer }));
                     return Ok(Revisit::Differs(page));
                 }
@@ -279,8 +280,23 @@ fn understand(
     Ok(Understood { hash: BodyHash::of(body), extraction: extract(connector, number, value)? })
 }
 
-/// Does work that takes the processor for long, without keeping others from theirs.
+/// The largest body that is hashed where it is, because handing it over would take longer.
+const HASHED_IN_PLACE: usize = 64 * 1024;
+
+async fn hash(body: &Bytes) -> BodyHash {
+    if body.len() <= HASHED_IN_PLACE {
+        return BodyHash::of(body);
+    }
+    let body = body.clone();
+    compute(move || BodyHash::of(&body)).await
+}
+
+/// Does work that takes the processor for long, without keeping others from theirs. As much of it is done at once as
+/// there are processors: more would only take more memory.
 pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    static PROCESSORS: LazyLock<Semaphore> =
+        LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2)));
+    let _permit = PROCESSORS.acquire().await.expect("this semaphore is never closed");
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {

@@ -154,3 +154,47 @@ impl PollTelemetry {
         tracing::warn!(%connector, "{connector} is never polled: its schedule names a date that does not exist");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::item::Completeness;
+    use crate::poll::ChangeCounts;
+    use crate::telemetry::Telemetry;
+
+    #[test]
+    fn a_poll_is_counted_by_connector_outcome_and_kind_of_change() {
+        let telemetry = Telemetry::shared();
+        let report = PollReport {
+            outcome: PollOutcome::Compared(Completeness::Complete),
+            at: crate::model::time::Timestamp::from_millis(1_795_000_000_500),
+            elapsed: Duration::from_millis(300),
+            pages: 1,
+            requests: 1,
+            bytes: 1000,
+            items: 7,
+            changes: ChangeCounts { created: 2, updated: 1, removed: 0 },
+            failures: 0,
+            recovered_after: 0,
+            notes: Vec::new(),
+        };
+        let connector = "orders".parse().expect("a name");
+        telemetry.poll.finished(&connector, &report);
+        telemetry.poll.finished(&connector, &PollReport { outcome: PollOutcome::Unchanged, ..report });
+        telemetry.poll.retrying(&connector, "no answer", Duration::from_secs(1));
+        let metrics = telemetry.metrics();
+        for line in [
+            r#"pollhook_polls_total{connector="orders",outcome="complete"} 1"#,
+            r#"pollhook_polls_total{connector="orders",outcome="unchanged"} 1"#,
+            r#"pollhook_changes_total{connector="orders",kind="created"} 4"#,
+            r#"pollhook_poll_duration_seconds_bucket{le="0.5",connector="orders"} 2"#,
+            r#"pollhook_poll_items{connector="orders"} 7"#,
+            r#"pollhook_poll_read_bytes_total{connector="orders"} 2000"#,
+            r#"pollhook_poll_retries_total{connector="orders"} 1"#,
+            r#"pollhook_poll_succeeded_at_seconds{connector="orders"} 1795000000.5"#,
+            r#"pollhook_connector_failing{connector="orders"} 0"#,
+        ] {
+            assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+        }
+    }
+}
