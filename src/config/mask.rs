@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::keys::{ROOT, SECRET};
 use super::source::Source;
 use crate::model::secret::HIDDEN;
 
@@ -18,9 +19,12 @@ impl Masked {
     /// Returns the file without what is known to be secret, and without what looks like it: a file with syntax errors
     /// is shown although nobody could tell which of its texts are secrets.
     pub fn new(source: Source, known: Vec<Range<usize>>) -> Self {
-        let Source { path, text: original } = source;
+        let Source { path, text: original, broken } = source;
         let mut hidden: Vec<Range<usize>> = known.into_iter().map(|span| inside_quotes(&original, span)).collect();
         hidden.extend(suspicious(&original));
+        if broken {
+            hidden.extend(all_but_harmless(&original));
+        }
         let hidden = joined(hidden);
         let mut text = String::with_capacity(original.len());
         let mut shown_to = 0;
@@ -43,10 +47,16 @@ impl Masked {
 
     /// Returns the part of the shown text that stands for a part of the original, within one line.
     pub fn shown_span(&self, original: Range<usize>) -> Range<usize> {
-        let start = self.shown_offset(original.start, false).min(self.text.len());
-        let end = self.shown_offset(original.end, true).clamp(start, self.text.len());
+        let mut start = self.shown_offset(original.start, false).min(self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let mut end = self.shown_offset(original.end, true).clamp(start, self.text.len());
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
-        start..end.min(line_end.max(start))
+        start..end.min(line_end)
     }
 
     /// Returns where an offset of the original is in the shown text; one inside a secret moves to an edge of it.
@@ -98,7 +108,7 @@ fn suspicious(text: &str) -> Vec<Range<usize>> {
     let mut line_start = 0;
     for line in text.split_inclusive('\n') {
         for (equals, _) in line.match_indices('=') {
-            if names_a_secret(&line[..equals]) {
+            if names_a_secret(&name_before(&line[..equals])) {
                 spans.extend(texts_of_value(text, line_start + equals + 1));
             }
         }
@@ -107,11 +117,47 @@ fn suspicious(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-fn names_a_secret(before_equals: &str) -> bool {
+/// Returns the last word before an equals sign, in lower case.
+fn name_before(equals: &str) -> String {
     let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    let name_end = before_equals.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
-    let name = name_end.rsplit(|c| !is_of_name(c)).next().unwrap_or_default().to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| name.contains(word)) && !NOT_SECRET.contains(&name.as_str())
+    let name_end = equals.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
+    name_end.rsplit(|c| !is_of_name(c)).next().unwrap_or_default().to_ascii_lowercase()
+}
+
+fn names_a_secret(name: &str) -> bool {
+    SECRET_WORDS.iter().any(|word| name.contains(word)) && !NOT_SECRET.contains(&name)
+}
+
+/// Returns all that could be a secret in a file that is not TOML. Shown are the headers of tables, the names of keys, and
+/// single values of keys that cannot hold a secret.
+fn all_but_harmless(text: &str) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = line_start + line.trim_end().len();
+        let hidden_from = line.len() - line.trim_start().len() + shown_of_broken_line(line.trim());
+        spans.push((line_start + hidden_from).min(end)..end);
+        line_start += line.len();
+    }
+    spans
+}
+
+/// Returns how much of a line is shown.
+fn shown_of_broken_line(line: &str) -> usize {
+    let is_of_key = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    if line.strip_prefix('[').is_some_and(|header| header.chars().all(|c| is_of_key(c) || matches!(c, '[' | ']'))) {
+        return line.len();
+    }
+    let Some((key, value)) = line.split_once('=').filter(|(key, _)| key.chars().all(is_of_key)) else { return 0 };
+    let is_single = !value.contains(['{', '=', '#']) && value.matches(['"', '\'']).count() <= 2;
+    let shown_anyway = line.len() - value.trim_start().len();
+    if is_single && is_harmless(&name_before(&key.replace('.', " "))) { line.len() } else { shown_anyway }
+}
+
+/// Tells whether there are keys of this name and none of them holds a secret.
+fn is_harmless(name: &str) -> bool {
+    let mut kinds = ROOT.kinds_of(name).into_iter().chain(SECRET.kinds_of(name)).peekable();
+    kinds.peek().is_some() && kinds.all(|kind| !kind.holds_secrets())
 }
 
 /// Tells whether what follows is where a secret is found, not what it is.
@@ -174,7 +220,7 @@ mod tests {
 
     #[track_caller]
     fn check(original: &str, expected: &str) {
-        let source = Source { path: "config.toml".to_owned(), text: original.to_owned() };
+        let source = Source { path: "config.toml".to_owned(), text: original.to_owned(), broken: false };
         assert_eq!(Masked::new(source, Vec::new()).text(), expected);
     }
 
@@ -205,9 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_file_that_is_not_toml_only_what_is_known_to_be_harmless_is_shown() {
+        let text = "url = \"https://x\nX-Auth = 'a'\nevery = 1m\nvalue = \"b\"\npasscod = c".to_owned();
+        let masked = Masked::new(Source { path: String::new(), text, broken: true }, Vec::new());
+        assert_eq!(masked.text(), "url = \"https://x\nX-Auth = ***\nevery = 1m\nvalue = ***\npasscod = ***");
+    }
+
+    #[test]
     fn places_behind_a_secret_move_with_it() {
         let text = "a = \"hunter2\", b = 1".to_owned();
-        let masked = Masked::new(Source { path: String::new(), text }, std::iter::once(4..13).collect());
+        let masked = Masked::new(Source { path: String::new(), text, broken: false }, std::iter::once(4..13).collect());
         assert_eq!(masked.text(), "a = \"***\", b = 1");
         assert_eq!(&masked.text()[masked.shown_span(15..16)], "b");
         assert_eq!(&masked.text()[masked.shown_span(4..13)], "\"***\"");

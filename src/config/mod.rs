@@ -32,7 +32,7 @@ pub use params::Param;
 use catalog::TemplateFile;
 use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
 use params::ParamValues;
-use reader::{Fields, enumeration, text};
+use reader::{Fields, enumeration, hide, text};
 use report::Report;
 use secret::{Scope, plain};
 use source::Place;
@@ -207,19 +207,25 @@ fn configured_connector(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFi
         ConnectorName::configured(&entry.key).map_err(|error| report.error(entry.key_place, error.to_string())).ok();
     let mut own = reader::table(report, &entry.node)?.clone();
     let used = own.take("use");
-    let given = own.take("params");
-    let given_place = given.as_ref().map_or(entry.key_place, |given| given.key_place);
-    let given: &[Entry] = match &given {
-        Some(given) => &reader::table(report, &given.node)?.entries,
+    let params = own.take("params");
+    let params_place = params.as_ref().map_or(entry.key_place, |params| params.key_place);
+    let template = used.as_ref().and_then(|used| find_template(report, used, templates));
+    let template = template.and_then(|template| Some((&template.about.params, template.table.as_ref()?)));
+    let is_inline = used.is_none() && own.entries.iter().all(|entry| CONNECTOR.get(&entry.key).is_some());
+    if let Some(params) = params.as_ref().filter(|_| template.is_none() && !is_inline) {
+        // Which of them are secret is not known.
+        hide(report, &params.node);
+    }
+    let given: &[Entry] = match &params {
+        Some(params) => &reader::table(report, &params.node)?.entries,
         None => &[],
     };
-    let (table, params) = match used {
-        Some(used) => {
-            let template = find_template(report, &used, templates)?;
-            let table = template.table.clone()?;
-            let params = ParamValues::of_instance(scope, &template.about.params, given, given_place);
-            (table.merged(own, &Kind::Table(&CONNECTOR)), params)
-        }
+    let (table, params) = match template {
+        Some((declared, table)) => (
+            table.clone().merged(own, &Kind::Table(&CONNECTOR)),
+            ParamValues::of_instance(scope, declared, given, params_place),
+        ),
+        None if used.is_some() => return None,
         None => (own, ParamValues::of_inline(scope, given)),
     };
     let fields = Fields::new(report, &table, entry.key_place, &CONNECTOR);

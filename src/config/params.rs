@@ -33,7 +33,8 @@ impl Param {
 
     fn read(report: &Report, entry: &Entry) -> Option<Self> {
         let fields = Fields::of_entry(report, entry, &PARAM)?;
-        let secret = fields.boolean("secret").unwrap_or(true);
+        // A word that is misspelt may be the one that says that it is secret.
+        let secret = fields.boolean("secret").unwrap_or(true) || fields.has_unknown_keys();
         if secret && let Some(default) = fields.entry("default") {
             hide(report, &default.node);
         }
@@ -187,8 +188,8 @@ impl ParamValues {
 fn report_undeclared(report: &Report, declared: &[Param], entry: &Entry) {
     let names = || declared.iter().map(|param| param.name.as_str());
     let suggestion = nearest(&entry.key, names());
-    let is_secret = |param: &Param| param.secret && suggestion.is_none_or(|meant| meant == param.name);
-    if declared.iter().any(is_secret) {
+    let is_meant = |param: &&Param| suggestion == Some(param.name.as_str());
+    if declared.iter().find(is_meant).is_none_or(|param| param.secret) {
         hide(report, &entry.node);
     }
     let help = match suggestion {

@@ -217,6 +217,11 @@ impl<'a> Fields<'a> {
         self.keys.get(name).unwrap_or_else(|| unreachable!("`{name}` is no key of {}", self.keys.what))
     }
 
+    /// Tells whether there are keys that do not exist.
+    pub fn has_unknown_keys(&self) -> bool {
+        self.table.entries.iter().any(|entry| self.keys.get(&entry.key).is_none())
+    }
+
     /// Tells whether a key that does not exist was probably meant to be this one, given as a dotted path.
     pub fn is_meant(&self, path: &str) -> bool {
         let unknown = self.table.entries.iter().filter(|entry| self.keys.get(&entry.key).is_none());

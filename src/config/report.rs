@@ -17,7 +17,7 @@ impl Report {
     /// Adds a file and returns its number.
     pub fn add_source(&self, path: String, text: String) -> usize {
         let mut sources = self.sources.borrow_mut();
-        sources.push(Source { path, text });
+        sources.push(Source { path, text, broken: false });
         sources.len() - 1
     }
 
@@ -34,6 +34,11 @@ impl Report {
     /// Notes that a secret stands at a place, so that it is never shown.
     pub fn hide(&self, place: Place) {
         self.secrets.borrow_mut().push(place);
+    }
+
+    /// Notes that a file is not TOML.
+    pub fn mark_broken(&self, file: usize) {
+        self.sources.borrow_mut()[file].broken = true;
     }
 
     /// Adds a mistake.

@@ -29,6 +29,8 @@ pub(super) struct Source {
     /// The path as people gave it.
     pub path: String,
     pub text: String,
+    /// Whether it is not TOML, so that nobody can tell what its texts mean.
+    pub broken: bool,
 }
 
 /// Returns the bytes of a TOML string's notation, quotes included, that stand for these bytes of its value.

@@ -1,6 +1,8 @@
 //! What was written: a TOML file as a tree whose nodes know their places. Templates and overrides are merged here,
 //! so that a mistake is shown where it was written.
 
+use std::collections::BTreeSet;
+
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -102,17 +104,18 @@ impl Entry {
 pub(super) fn parse(report: &Report, file: usize) -> Option<Table> {
     let text = report.text(file);
     let (document, errors) = DeTable::parse_recoverable(&text);
-    let mut last_line = None;
+    let mut lines = BTreeSet::new();
     for error in &errors {
         let span = error.span().unwrap_or(text.len()..text.len());
         // What else is wrong with a line follows from the first mistake in it.
-        let line = text[..span.start.min(text.len())].matches('\n').count();
-        if last_line.replace(line) == Some(line) {
+        let line = text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
+        if !lines.insert(line) {
             continue;
         }
         report.error(Place::new(file, span), format!("this is not TOML: {}", error.message()));
     }
     if !errors.is_empty() {
+        report.mark_broken(file);
         return None;
     }
     let mistakes_before = report.errors();

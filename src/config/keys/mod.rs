@@ -117,10 +117,19 @@ impl Kind {
         }
     }
 
+    /// Returns the keys of the tables that this is, or that people name in it.
+    pub fn table(&self) -> Option<&'static Keys> {
+        match self {
+            Self::Table(keys) => Some(keys),
+            Self::Map(kind) => kind.table(),
+            _ => None,
+        }
+    }
+
     /// Tells whether a secret may be written there.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Self::Secret | Self::Secrets | Self::LaterSecret => true,
+            Self::Secret | Self::Secrets | Self::Param | Self::LaterSecret => true,
             Self::Table(keys) => keys.hold_secrets(),
             Self::Map(kind) => kind.holds_secrets(),
             _ => false,
@@ -157,6 +166,16 @@ impl Keys {
         self.all.iter().any(|key| key.kind.holds_secrets())
     }
 
+    /// Returns what the keys of this name hold, in this table and all below.
+    pub fn kinds_of(&self, name: &str) -> Vec<&'static Kind> {
+        let of_key = |key: &'static Key| {
+            let own = (key.name == name).then_some(&key.kind);
+            let below = key.kind.table().map(|keys| keys.kinds_of(name)).unwrap_or_default();
+            own.into_iter().chain(below)
+        };
+        self.all.iter().flat_map(of_key).collect()
+    }
+
     fn path_below(&self, name: &str) -> Option<(String, &'static Kind)> {
         self.all.iter().find_map(|key| {
             let Kind::Table(keys) = key.kind else { return None };
@@ -186,17 +205,9 @@ mod tests {
     fn for_each(keys: &'static Keys, path: &str, visit: &mut impl FnMut(&str, &'static Key)) {
         for key in keys.all {
             visit(path, key);
-            if let Some(keys) = table_of(&key.kind) {
+            if let Some(keys) = key.kind.table() {
                 for_each(keys, &format!("{path}{}.", key.name), visit);
             }
-        }
-    }
-
-    fn table_of(kind: &'static Kind) -> Option<&'static Keys> {
-        match kind {
-            Kind::Table(keys) => Some(keys),
-            Kind::Map(kind) => table_of(kind),
-            _ => None,
         }
     }
 
@@ -216,7 +227,7 @@ mod tests {
         }
         check(&ROOT);
         for_each(&ROOT, "", &mut |_, key| {
-            if let Some(keys) = table_of(&key.kind) {
+            if let Some(keys) = key.kind.table() {
                 check(keys);
             }
         });
