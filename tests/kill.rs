@@ -26,26 +26,56 @@ use support::service::Home;
 use support::source::{Fault, Reply, Request, Source};
 use support::wait;
 
-/// How often the service is killed.
-const KILLS: usize = 32;
-
-/// The longest that it lives before; it may not even have finished starting.
-const LONGEST_LIFE: Duration = Duration::from_millis(1800);
-
-/// How many items a page has.
-const PAGE: usize = 10;
-
-/// About how many items the source has in the long run.
-const ITEMS: usize = 60;
+/// How a scenario goes.
+struct Plan {
+    /// How often the service is killed.
+    kills: usize,
+    /// The longest that it lives before; it may not even have finished starting.
+    longest_life: Duration,
+    /// About how many items the source has in the long run.
+    usual_items: usize,
+    /// How many it begins with.
+    first_items: usize,
+    /// How many items a page has.
+    page: usize,
+    /// How many deliveries must have arrived before the service is left alone, or the scenario shows nothing.
+    least_received: usize,
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_service_loses_nothing_and_repeats_nothing() {
+    run(Plan {
+        kills: 32,
+        longest_life: Duration::from_millis(1800),
+        usual_items: 60,
+        first_items: 30,
+        page: 10,
+        least_received: 100,
+    })
+    .await;
+}
+
+/// The first poll finds more than one commit takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_is_killed_half_way_is_taken_up_without_loss_or_repeat() {
+    run(Plan {
+        kills: 12,
+        longest_life: Duration::from_millis(1200),
+        usual_items: 3000,
+        first_items: 3000,
+        page: 500,
+        least_received: 100,
+    })
+    .await;
+}
+
+async fn run(plan: Plan) {
     let seed = std::env::var_os("POLLHOOK_SEED")
         .map_or_else(|| fastrand::u64(..), |seed| seed.to_string_lossy().parse().expect("the seed is a number"));
     report(&format!("POLLHOOK_SEED={seed}"));
     let mut random = Rng::with_seed(seed);
 
-    let world = Arc::new(Mutex::new(World::new(random.u64(..))));
+    let world = Arc::new(Mutex::new(World::new(random.u64(..), &plan)));
     let served = Arc::clone(&world);
     let source = Source::start(move |request| lock(&served).answer(request)).await;
     let book = Arc::new(Mutex::new(Book::new(random.u64(..))));
@@ -53,14 +83,14 @@ async fn a_killed_service_loses_nothing_and_repeats_nothing() {
     let receiver = Source::start(move |request| lock(&kept).receive(request)).await;
     let home = Home::new(&configuration(&source.url("/items"), &receiver.url("/hooks")));
 
-    for _ in 0..KILLS {
+    for _ in 0..plan.kills {
         let service = home.launch();
-        wait::pause(LONGEST_LIFE.mul_f64(random.f64())).await;
+        wait::pause(plan.longest_life.mul_f64(random.f64())).await;
         drop(service);
     }
     let received_meanwhile = lock(&book).receipts.len();
     assert!(
-        received_meanwhile > 100,
+        received_meanwhile > plan.least_received,
         "only {received_meanwhile} deliveries arrived while the service was being killed"
     );
 
@@ -81,7 +111,7 @@ async fn a_killed_service_loses_nothing_and_repeats_nothing() {
 
     let book = lock(&book);
     assert_eq!(ids, book.acknowledged(), "the events in the store and those that were acknowledged");
-    book.check_chains();
+    book.check_chains().expect("the events of each item follow from one another");
     report(&format!(
         "{} events, {} deliveries, {received_meanwhile} of them before the last start",
         ids.len(),
@@ -108,6 +138,7 @@ fn configuration(source: &str, receiver: &str) -> String {
         url = "{receiver}"
         secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
         timeout = "500ms"
+        concurrency = 32
         retry = [{retry}]
         "#,
         retry = vec!["\"300ms\""; 50].join(", ")
@@ -118,6 +149,8 @@ fn configuration(source: &str, receiver: &str) -> String {
 struct World {
     random: Rng,
     items: BTreeMap<u64, u64>,
+    usual_items: usize,
+    page: usize,
     newest_id: u64,
     newest_version: u64,
     /// From now on nothing changes and nothing fails.
@@ -125,10 +158,17 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        let mut world =
-            Self { random: Rng::with_seed(seed), items: BTreeMap::new(), newest_id: 0, newest_version: 0, calm: false };
-        (0..ITEMS / 2).for_each(|_| world.create());
+    fn new(seed: u64, plan: &Plan) -> Self {
+        let mut world = Self {
+            random: Rng::with_seed(seed),
+            items: BTreeMap::new(),
+            usual_items: plan.usual_items,
+            page: plan.page,
+            newest_id: 0,
+            newest_version: 0,
+            calm: false,
+        };
+        (0..plan.first_items).for_each(|_| world.create());
         world
     }
 
@@ -140,7 +180,7 @@ impl World {
         }
         let after = request.target.split_once("after=").map_or(0, |(_, id)| id.parse().expect("a key"));
         let mut rest = self.items.range(after + 1..).map(|(id, version)| json!({ "id": id, "version": version }));
-        let page: Vec<Value> = rest.by_ref().take(PAGE).collect();
+        let page: Vec<Value> = rest.by_ref().take(self.page).collect();
         let next = rest.next().and_then(|_| page.last()?["id"].as_u64());
         let body = json!(page).to_string();
 
@@ -166,7 +206,7 @@ impl World {
     fn change(&mut self) {
         let existing = self.random.usize(..self.items.len().max(1));
         let existing = self.items.keys().nth(existing).copied();
-        match (self.random.usize(..ITEMS * 2), existing) {
+        match (self.random.usize(..self.usual_items * 2), existing) {
             (dice, Some(id)) if dice % 2 == 0 => {
                 self.newest_version += 1;
                 self.items.insert(id, self.newest_version);
@@ -256,21 +296,23 @@ impl Book {
 
     /// Returns what each event says, in the order in which the items had their versions. Fails if a repeat differs
     /// from what it repeats.
-    fn steps(&self) -> Vec<Step> {
+    fn steps(&self) -> Result<Vec<Step>, String> {
         let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
         for receipt in &self.receipts {
             let first = bodies.entry(&receipt.id).or_insert(&receipt.body);
-            assert_eq!(*first, receipt.body, "a repeat of {} has another body", receipt.id);
+            if *first != receipt.body {
+                return Err(format!("a repeat of {} has another body: {} and {}", receipt.id, first, receipt.body));
+            }
         }
         let mut steps: Vec<Step> = bodies.into_iter().map(|(id, body)| step(id, body)).collect();
         steps.sort_unstable();
-        steps
+        Ok(steps)
     }
 
     /// Returns the items as the events say that they are now.
     fn states(&self) -> BTreeMap<u64, u64> {
         let mut states = BTreeMap::new();
-        for step in self.steps() {
+        for step in self.steps().unwrap_or_default() {
             if step.kind == Kind::Removed {
                 states.remove(&step.id);
             } else {
@@ -282,22 +324,55 @@ impl Book {
 
     /// Checks that each item's events follow from one another: nothing is missing in between, nothing was detected
     /// twice, and each says rightly what was before it.
-    fn check_chains(&self) {
+    fn check_chains(&self) -> Result<(), String> {
         let mut states: BTreeMap<u64, u64> = BTreeMap::new();
-        for step in self.steps() {
+        for step in self.steps()? {
             let before = states.get(&step.id).copied();
             let follows = match step.kind {
                 Kind::Created => before.is_none(),
                 Kind::Updated => before.is_some() && before == step.previous && before < Some(step.version),
                 Kind::Removed => before == Some(step.version),
             };
-            assert!(follows, "{step:?} does not follow from version {before:?}");
+            if !follows {
+                return Err(format!("{step:?} does not follow from version {before:?}"));
+            }
             match step.kind {
                 Kind::Removed => states.remove(&step.id),
                 Kind::Created | Kind::Updated => states.insert(step.id, step.version),
             };
         }
+        Ok(())
     }
+}
+
+#[test]
+fn chains_are_judged_rightly() {
+    let created = ("evt_1", r#"{"type":"items.created","id":"evt_1","data":{"id":1,"version":1}}"#);
+    let updated =
+        ("evt_2", r#"{"type":"items.updated","id":"evt_2","data":{"id":1,"version":4},"previous":{"version":1}}"#);
+    let gap =
+        ("evt_3", r#"{"type":"items.updated","id":"evt_3","data":{"id":1,"version":7},"previous":{"version":5}}"#);
+    let again =
+        ("evt_4", r#"{"type":"items.updated","id":"evt_4","data":{"id":1,"version":4},"previous":{"version":1}}"#);
+    let removed = ("evt_5", r#"{"type":"items.removed","id":"evt_5","data":{"id":1,"version":4}}"#);
+    let twice = ("evt_6", r#"{"type":"items.removed","id":"evt_6","data":{"id":1,"version":4}}"#);
+    let back = ("evt_7", r#"{"type":"items.created","id":"evt_7","data":{"id":1,"version":9}}"#);
+    let other_body = ("evt_1", r#"{"type":"items.created","id":"evt_1","data":{"id":1,"version":2}}"#);
+    check_chain(&[created, removed, updated, back, created], true);
+    check_chain(&[updated], false);
+    check_chain(&[created, gap], false);
+    check_chain(&[created, updated, again], false);
+    check_chain(&[created, updated, removed, twice], false);
+    check_chain(&[created, updated, back], false);
+    check_chain(&[created, other_body], false);
+}
+
+fn check_chain(receipts: &[(&str, &str)], expected: bool) {
+    let mut book = Book::new(0);
+    let receipt =
+        |(id, body): &(&str, &str)| Receipt { id: (*id).to_owned(), body: (*body).to_owned(), acknowledged: true };
+    book.receipts = receipts.iter().map(receipt).collect();
+    assert_eq!(book.check_chains().is_ok(), expected, "{receipts:?}");
 }
 
 fn step(id: &str, body: &str) -> Step {
