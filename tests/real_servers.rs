@@ -5,6 +5,8 @@ mod support {
     pub mod process;
     pub mod servers;
     pub mod service;
+    #[expect(dead_code, reason = "the tests of the poll side use all of it")]
+    pub mod source;
     pub mod wait;
     pub mod web;
 }
@@ -16,6 +18,7 @@ use serde_json::{Value, json};
 
 use support::servers::{PythonReceiver, Server, Verified, file, sqlite};
 use support::service::{Home, Service};
+use support::source::{Reply, Source};
 use support::{wait, web};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -89,6 +92,21 @@ async fn datasette_is_followed_and_its_numbers_stay_as_written() {
     polls(&service, "releases", 2).await;
     expect(&receiver, &mut expected).await;
     assert_eq!(service.list("/v1/events").await.len(), expected.len());
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_no_float_can_hold_arrive_as_written() {
+    const NUMBERS: &str = r#""numbers":[9007199254740993,1.0,1e400,0.1000,-0,1E+2,123456789012345678901234567890]"#;
+    let source = Source::start(|_| Reply::json(format!(r#"[{{"id":1,{NUMBERS}}}]"#))).await;
+    let receiver = PythonReceiver::start(SECRET).await;
+    let home = Home::new(&configuration("numbers", &source.url("/"), ".[]", receiver.url()));
+    let service = home.start().await;
+
+    let received = expect(&receiver, &mut vec!["numbers.created 1".to_owned()]).await;
+    assert!(received[0].body.contains(NUMBERS), "{}", received[0].body);
+    polls(&service, "numbers", 2).await;
+    expect(&receiver, &mut vec!["numbers.created 1".to_owned()]).await;
     service.stop().await;
 }
 
