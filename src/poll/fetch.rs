@@ -161,9 +161,6 @@ impl Fetcher<'_> {
             let Some(target) = redirect_target(&request.url, &response)? else {
                 return Ok(Answer { url: request.url, response });
             };
-            if request.url.scheme() == "https" && target.scheme() == "http" {
-                return Err(redirect(format!("leads from https to plain http ({})", self.shown(&target))));
-            }
             visited.insert((request.method.clone(), request.url.clone()));
             if response.status == 303 || (request.method == Method::POST && matches!(response.status, 301 | 302)) {
                 request = PageRequest { method: Method::GET, body: bytes::Bytes::new(), ..request };
@@ -245,10 +242,45 @@ fn redirect_target(from: &Url, response: &HttpResponse) -> Result<Option<Url>, P
     let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
     let target = location.and_then(|location| from.join(location).ok());
     match target.filter(|target| matches!(target.scheme(), "http" | "https")) {
+        Some(target) if from.scheme() == "https" && target.scheme() == "http" => {
+            Err(redirect(format!("({}) leads from https to plain http", response.status)))
+        }
         Some(mut target) => {
             target.set_fragment(None);
             Ok(Some(target))
         }
         None => Err(redirect(format!("({}) leads to no web address", response.status))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_lead_to_web_addresses_and_never_out_of_tls() {
+        let check = |from: &str, status, location: Option<&str>, expected: &str| {
+            let mut headers = HeaderMap::new();
+            headers.extend(location.map(|location| (LOCATION, location.parse().expect("a header value"))));
+            let response = HttpResponse { status, headers, body: bytes::Bytes::new() };
+            let target = redirect_target(&from.parse().expect("an address"), &response);
+            let text = match target {
+                Ok(target) => target.map_or_else(|| "no redirect".to_owned(), String::from),
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(text, expected, "{location:?}");
+        };
+        check("https://a.example/x", 200, Some("/y"), "no redirect");
+        check("https://a.example/x", 304, None, "no redirect");
+        check("https://a.example/x", 302, Some("/y#z"), "https://a.example/y");
+        check("http://a.example/x", 308, Some("https://b.example/"), "https://b.example/");
+        check(
+            "https://a.example/x",
+            301,
+            Some("http://a.example/x"),
+            "the redirect (301) leads from https to plain http",
+        );
+        check("https://a.example/x", 301, Some("file:///etc/passwd"), "the redirect (301) leads to no web address");
+        check("https://a.example/x", 307, None, "the redirect (307) leads to no web address");
     }
 }

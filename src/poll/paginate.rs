@@ -19,17 +19,23 @@ pub(super) fn max_pages(connector: &Connector) -> usize {
 pub(super) fn next_page(connector: &Connector, page: &Url, headers: &HeaderMap) -> Result<Option<Url>, PageError> {
     let Pagination::Link { .. } = connector.pagination else { return Ok(None) };
     let Some(target) = next_link(headers) else { return Ok(None) };
-    let next = page.join(&target).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
-    let Some(mut next) = next else {
+    let Some(mut next) = resolve(page, &target) else {
         return Err(PageError::Link { excerpt: Excerpt::of(&connector.redactor, target.as_bytes()) });
     };
+    auth::forget_query_auth(connector, &mut next);
+    Ok(Some(next))
+}
+
+/// Returns the web address that a link on a page leads to.
+fn resolve(page: &Url, target: &str) -> Option<Url> {
+    let mut next = page.join(target).ok().filter(|next| matches!(next.scheme(), "http" | "https"))?;
     next.set_fragment(None);
     // Behind a proxy that ends TLS, many a server believes that it was called by plain HTTP.
     if page.scheme() == "https" && next.scheme() == "http" && next.host() == page.host() && next.port().is_none() {
         next.set_scheme("https").expect("one web scheme can replace another");
+        next.set_port(page.port()).expect("a web address can have a port");
     }
-    auth::forget_query_auth(connector, &mut next);
-    Ok(Some(next))
+    Some(next)
 }
 
 /// Returns the target of the first link with the relation `next` (RFC 8288).
@@ -140,6 +146,23 @@ mod tests {
         check(&[", ,<b>; rel=next"], Some("b"));
         check(&[r#"<>; rel="next""#], Some(""));
     }
+    #[test]
+    fn links_lead_to_web_addresses_and_not_out_of_tls_by_mistake() {
+        let check = |page: &str, target: &str, expected: Option<&str>| {
+            let next = resolve(&page.parse().expect("an address"), target);
+            assert_eq!(next.as_ref().map(Url::as_str), expected, "{target}");
+        };
+        check("https://a.example/x/y?p=1", "?p=2#top", Some("https://a.example/x/y?p=2"));
+        check("https://a.example/x/y", "../z", Some("https://a.example/z"));
+        check("https://a.example/x", "//b.example/y", Some("https://b.example/y"));
+        check("https://a.example/x", "http://a.example/y", Some("https://a.example/y"));
+        check("https://a.example:8443/x", "http://a.example/y", Some("https://a.example:8443/y"));
+        check("https://a.example/x", "http://b.example/y", Some("http://b.example/y"));
+        check("http://a.example/x", "http://a.example/y", Some("http://a.example/y"));
+        check("https://a.example/x", "ftp://a.example/y", None);
+        check("https://a.example/x", "http://[", None);
+    }
+
     proptest::proptest! {
         #[test]
         fn any_header_is_read_to_its_end(line in "[ -~]{0,40}", junk in "[<>;,=\"\\\\ relnxt]{0,40}") {

@@ -127,11 +127,9 @@ impl Walker {
                 return Ok(Revisit::Differs(None));
             }
             let answer = self.fetch(first, &request, Some(memory)).await?;
-            if !answer.is_not_modified() {
-                if hash(&answer.response.body).await != memory.body {
-                    let page = (index == 0).then(|| Box::new(Page { url: request.url, answer }));
-                    return Ok(Revisit::Differs(page));
-                }
+            if !answer.is_not_modified() && hash(&answer.response.body).await != memory.body {
+                let page = (index == 0).then(|| Box::new(Page { url: request.url, answer }));
+                return Ok(Revisit::Differs(page));
             }
             let mut next = self.next_page(&request.url, &answer)?.map(String::from);
             if next.is_none() && answer.is_not_modified() {

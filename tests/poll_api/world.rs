@@ -78,7 +78,7 @@ impl World {
 
     /// Polls once, a minute later. Whatever the poll waits for comes.
     pub async fn poll(&self) -> PollReport {
-        self.poll_with_ticks_of(Duration::from_millis(250)).await
+        self.poll_with_ticks_of(Duration::from_millis(50)).await
     }
 
     /// Polls once, with a clock that goes on by so much each [`TICK`].
