@@ -1,0 +1,9 @@
+//! The store's promises, on memory and on a real disk.
+
+mod conformance;
+mod histories;
+mod opening;
+mod support;
+
+#[cfg(target_os = "linux")]
+mod power_loss;
