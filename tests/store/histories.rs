@@ -1,1 +1,549 @@
+//! Random histories, made on the memory store and on an embedded one side by side: both give the same answers, also
+//! when the embedded one is dropped and opened again in between. And commits that break off between their steps.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pollhook::model::delivery::DeathReason;
+use pollhook::model::event::RoutedEvent;
+use pollhook::model::fingerprint::KeyHash;
+use pollhook::model::id::{ConnectorName, DeliveryId, EventId};
+use pollhook::model::item::Presence;
+use pollhook::store::memory::MemoryStore;
+use pollhook::store::{
+    ClaimedDelivery, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery, HistoryStore, LaneState, PollCommit,
+    PollLease, PollStore, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
+};
+use proptest::prelude::*;
+
+use super::support::{
+    LEASE, MapKeyValue, at, attempt, commit, connector, event, failed, open_map, open_sled, poll, raw, seen, state,
+    subscription,
+};
+
+const CONNECTORS: [&str; 2] = ["orders", "order"];
+const SUBSCRIPTIONS: [&str; 3] = ["erp", "er", "pollhook"];
+
+/// One thing that happens. Indices are taken modulo what there is.
+#[derive(Debug, Clone)]
+enum Step {
+    LeasePoll { connector: usize },
+    ReleasePoll { lease: usize },
+    CommitPoll { lease: usize, updates: Vec<Update>, forget_after: Option<u64> },
+    CommitMany { lease: usize, first: u16, count: u16 },
+    Claim { subscription: usize, most: usize, lease_for: u64 },
+    Settle { claimed: usize, verdict: u8, wait: u64, answer: usize, with_news: bool },
+    Release { claimed: usize },
+    Replay { event: usize, subscription: usize },
+    ReplayDead { subscription: usize, most: usize },
+    SetLane { subscription: usize, until: Option<u64> },
+    Prune { most: usize, delivered: u64, dead: u64 },
+    Pass { seconds: u64 },
+    Reopen,
+    CrashAndReopen,
+}
+
+#[derive(Debug, Clone)]
+struct Update {
+    key: u8,
+    version: u8,
+    presence: u8,
+    with_key: bool,
+    kept: Option<usize>,
+    event: Option<u8>,
+}
+
+fn update() -> impl Strategy<Value = Update> {
+    let kept = prop::option::of(prop_oneof![9 => 0..40_usize, 1 => Just(120_000_usize)]);
+    (0..24_u8, any::<u8>(), 0..4_u8, any::<bool>(), kept, prop::option::of(0..8_u8)).prop_map(
+        |(key, version, presence, with_key, kept, event)| Update { key, version, presence, with_key, kept, event },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = 0..100_usize;
+    let updates = prop::collection::vec(update(), 0..12);
+    prop_oneof![
+        4 => index.clone().prop_map(|connector| Step::LeasePoll { connector }),
+        1 => index.clone().prop_map(|lease| Step::ReleasePoll { lease }),
+        6 => (index.clone(), updates, prop::option::of(0..400_u64))
+            .prop_map(|(lease, updates, forget_after)| Step::CommitPoll { lease, updates, forget_after }),
+        1 => (index.clone(), 0..2000_u16, 1..1500_u16)
+            .prop_map(|(lease, first, count)| Step::CommitMany { lease, first, count }),
+        6 => (index.clone(), 0..9_usize, 1..90_u64)
+            .prop_map(|(subscription, most, lease_for)| Step::Claim { subscription, most, lease_for }),
+        12 => (index.clone(), 0..4_u8, 0..90_u64, prop_oneof![4 => 0..20_usize, 1 => 1000..5000_usize], any::<bool>())
+            .prop_map(|(claimed, verdict, wait, answer, with_news)|
+                Step::Settle { claimed, verdict, wait, answer, with_news: with_news && verdict == 3 }),
+        2 => index.clone().prop_map(|claimed| Step::Release { claimed }),
+        2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Replay { event, subscription }),
+        1 => (index.clone(), 0..5_usize).prop_map(|(subscription, most)| Step::ReplayDead { subscription, most }),
+        1 => (index.clone(), prop::option::of(0..90_u64))
+            .prop_map(|(subscription, until)| Step::SetLane { subscription, until }),
+        2 => (0..9_usize, 0..200_u64, 0..200_u64)
+            .prop_map(|(most, delivered, dead)| Step::Prune { most, delivered, dead }),
+        5 => (0..40_u64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::CrashAndReopen),
+    ]
+}
+
+/// How the embedded store is opened again after it was dropped.
+trait Reopen {
+    fn open(&mut self, after_crash: bool) -> SharedStore;
+}
+
+/// A sled store in a directory that is copied in place of a crash.
+struct OnDisk(tempfile::TempDir);
+
+impl Reopen for OnDisk {
+    fn open(&mut self, after_crash: bool) -> SharedStore {
+        if after_crash {
+            let copy = tempfile::tempdir().expect("a directory");
+            copy_directory(self.0.path(), copy.path());
+            self.0 = copy;
+        }
+        Arc::new(open_sled(self.0.path()).expect("the store opens"))
+    }
+}
+
+fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            std::fs::create_dir(&target).expect("a directory");
+            copy_directory(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+struct InMap(Arc<MapKeyValue>);
+
+impl Reopen for InMap {
+    fn open(&mut self, _after_crash: bool) -> SharedStore {
+        Arc::new(open_map(&self.0))
+    }
+}
+
+/// Both stores, and what was taken of each.
+struct Both {
+    reference: Arc<MemoryStore>,
+    embedded: Option<SharedStore>,
+    reopen: Box<dyn Reopen>,
+    now: u64,
+    polls: Vec<(PollLease, PollLease)>,
+    claims: Vec<(ClaimedDelivery, ClaimedDelivery)>,
+    events: Vec<EventId>,
+}
+
+/// What of an outcome both stores must agree on.
+fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> Result<T, &'static str> {
+    outcome.map_err(|error| match error {
+        StoreError::StaleLease { .. } => "stale",
+        StoreError::NotFound { .. } => "not found",
+        other => panic!("{other:?}"),
+    })
+}
+
+fn describe(claimed: &[ClaimedDelivery]) -> Vec<String> {
+    let describe = |claimed: &ClaimedDelivery| {
+        let event = serde_json::to_string(&*claimed.event).expect("JSON");
+        format!("{:?} {:?} {} {} {event}", claimed.lease.id, claimed.lease.until, claimed.attempts, claimed.failures)
+    };
+    claimed.iter().map(describe).collect()
+}
+
+fn describe_events(events: &[RoutedEvent]) -> Vec<String> {
+    let describe = |routed: &RoutedEvent| {
+        format!("{} {:?}", serde_json::to_string(&*routed.event).expect("JSON"), routed.subscriptions)
+    };
+    events.iter().map(describe).collect()
+}
+
+impl Both {
+    fn new(mut reopen: Box<dyn Reopen>) -> Self {
+        let embedded = Some(reopen.open(false));
+        let (polls, claims, events) = (Vec::new(), Vec::new(), Vec::new());
+        Self { reference: MemoryStore::new(), embedded, reopen, now: 0, polls, claims, events }
+    }
+
+    fn embedded(&self) -> SharedStore {
+        Arc::clone(self.embedded.as_ref().expect("it is open"))
+    }
+
+    fn routed(&mut self, of: &ConnectorName, key: &str, to: u8, data: &str) -> RoutedEvent {
+        let names: Vec<&str> =
+            SUBSCRIPTIONS.iter().enumerate().filter(|(bit, _)| to >> bit & 1 == 1).map(|(_, name)| *name).collect();
+        let routed = event(of, key, at(self.now), raw(data), &names);
+        self.events.push(routed.event.id);
+        routed
+    }
+
+    async fn commit(&mut self, lease: usize, make: impl Fn(&mut Self, &ConnectorName) -> PollCommit) {
+        if self.polls.is_empty() {
+            return;
+        }
+        let (reference, embedded) = self.polls.swap_remove(lease % self.polls.len());
+        let whole = make(self, &reference.connector);
+        let copy = PollCommit {
+            at: whole.at,
+            updates: whole
+                .updates
+                .iter()
+                .map(|update| SeenUpdate {
+                    seen: update.seen.clone(),
+                    kept: update.kept.clone(),
+                    event: update.event.clone(),
+                })
+                .collect(),
+            news: whole.news.clone(),
+            state: whole.state.clone(),
+            forget_before: whole.forget_before,
+        };
+        let expected = kind(self.reference.commit_poll(reference, whole).await);
+        assert_eq!(kind(self.embedded().commit_poll(embedded, copy).await), expected);
+    }
+
+    async fn take(&mut self, step: &Step) {
+        let store = self.embedded();
+        let now = at(self.now);
+        match step {
+            Step::LeasePoll { connector: of } => {
+                let of = connector(CONNECTORS[of % CONNECTORS.len()]);
+                let reference = self.reference.lease_poll(&of, now, LEASE).await.expect("an answer");
+                let embedded = store.lease_poll(&of, now, LEASE).await.expect("an answer");
+                assert_eq!(
+                    reference.as_ref().map(|lease| (lease.until, &lease.state)),
+                    embedded.as_ref().map(|lease| (lease.until, &lease.state))
+                );
+                self.polls.extend(reference.zip(embedded));
+            }
+            Step::ReleasePoll { lease } => {
+                if !self.polls.is_empty() {
+                    let (reference, embedded) = self.polls.swap_remove(lease % self.polls.len());
+                    self.reference.release_poll(reference).await.expect("a release");
+                    store.release_poll(embedded).await.expect("a release");
+                }
+            }
+            Step::CommitPoll { lease, updates, forget_after } => {
+                self.commit(*lease, |both, of| both.small_commit(of, updates, *forget_after)).await;
+            }
+            Step::CommitMany { lease, first, count } => {
+                self.commit(*lease, |both, of| both.large_commit(of, *first, *count)).await;
+            }
+            Step::Claim { subscription: name, most, lease_for } => {
+                let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
+                let lease_for = Duration::from_secs(*lease_for);
+                let reference = self.reference.claim_deliveries(&name, now, *most, lease_for).await.expect("a claim");
+                let embedded = store.claim_deliveries(&name, now, *most, lease_for).await.expect("a claim");
+                assert_eq!(describe(&embedded), describe(&reference));
+                self.claims.extend(reference.into_iter().zip(embedded));
+            }
+            Step::Settle { claimed, verdict, wait, answer, with_news } => {
+                if self.claims.is_empty() {
+                    return;
+                }
+                let (reference, embedded) = self.claims.swap_remove(claimed % self.claims.len());
+                let verdict = match verdict {
+                    0 => Verdict::Delivered,
+                    1 | 2 => Verdict::Retry(now + Duration::from_secs(*wait)),
+                    _ => Verdict::Dead(DeathReason::Exhausted),
+                };
+                let mut attempt = attempt(reference.attempts + 1, now, &"a".repeat(*answer));
+                if *wait > 45 {
+                    attempt.failure = failed(0, now, &"m".repeat(*answer / 2)).failure;
+                }
+                let news = match with_news {
+                    true => vec![self.routed(&ConnectorName::service(), "dead", 4, "null")],
+                    false => Vec::new(),
+                };
+                let copy = Settlement { lease: embedded.lease, attempt: attempt.clone(), verdict, news: news.clone() };
+                let settlement = Settlement { lease: reference.lease, attempt, verdict, news };
+                let expected = kind(self.reference.settle_delivery(settlement).await);
+                assert_eq!(kind(store.settle_delivery(copy).await), expected);
+            }
+            Step::Release { claimed } => {
+                if !self.claims.is_empty() {
+                    let (reference, embedded) = self.claims.swap_remove(claimed % self.claims.len());
+                    self.reference.release_deliveries(vec![reference.lease]).await.expect("a release");
+                    store.release_deliveries(vec![embedded.lease]).await.expect("a release");
+                }
+            }
+            Step::Replay { event, subscription: name } => {
+                if !self.events.is_empty() {
+                    let event = self.events[event % self.events.len()];
+                    let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
+                    let id = DeliveryId { event, subscription: name };
+                    let expected = kind(self.reference.replay(&id, now).await);
+                    assert_eq!(kind(store.replay(&id, now).await), expected);
+                }
+            }
+            Step::ReplayDead { subscription: name, most } => {
+                let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
+                let expected = self.reference.replay_dead(&name, now, *most).await.expect("a replay");
+                assert_eq!(store.replay_dead(&name, now, *most).await.expect("a replay"), expected);
+            }
+            Step::SetLane { subscription: name, until } => {
+                let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
+                let state = LaneState { disabled: None, paused_until: until.map(at) };
+                self.reference.set_lane_state(&name, state.clone(), Vec::new()).await.expect("a change");
+                store.set_lane_state(&name, state, Vec::new()).await.expect("a change");
+            }
+            Step::Prune { most, delivered, dead } => {
+                let (delivered, dead) = (Duration::from_secs(*delivered), Duration::from_secs(*dead));
+                let retention = Retention { delivered, dead };
+                let expected = self.reference.prune(now, retention, *most).await.expect("a step");
+                assert_eq!(store.prune(now, retention, *most).await.expect("a step"), expected);
+            }
+            Step::Pass { seconds } => self.now += seconds,
+            Step::Reopen | Step::CrashAndReopen => {
+                let after_crash = matches!(step, Step::CrashAndReopen);
+                drop(store);
+                let opened = if after_crash {
+                    // The copy is made while the store is still open.
+                    let opened = self.reopen.open(true);
+                    self.embedded = None;
+                    opened
+                } else {
+                    self.embedded = None;
+                    self.reopen.open(false)
+                };
+                self.embedded = Some(opened);
+                self.reference.crash();
+                self.compare().await;
+                return;
+            }
+        }
+        for name in SUBSCRIPTIONS.map(subscription) {
+            let expected = self.reference.next_due(&name).await.expect("a read");
+            assert_eq!(self.embedded().next_due(&name).await.expect("a read"), expected, "{name} after {step:?}");
+        }
+    }
+
+    fn small_commit(&mut self, of: &ConnectorName, updates: &[Update], forget_after: Option<u64>) -> PollCommit {
+        let now = at(self.now);
+        let unique: BTreeMap<u8, &Update> = updates.iter().map(|update| (update.key, update)).collect();
+        let mut seen_updates = Vec::new();
+        for update in unique.values() {
+            let key = format!("key {}", update.key);
+            let mut item = seen(&key, update.version, now);
+            item.presence = match update.presence {
+                0 => Presence::Present,
+                1 => Presence::Missing(update.version.clamp(1, Presence::MOST_MISSED)),
+                _ => Presence::Removed,
+            };
+            if !update.with_key {
+                item.key = None;
+            }
+            let kept = update.kept.map(|length| raw(&format!("{:?}", "k".repeat(length))));
+            let event = update.event.map(|to| self.routed(of, &key, to, "[1.0]"));
+            seen_updates.push(SeenUpdate { seen: item, kept, event });
+        }
+        let forget_before = forget_after.map(|seconds| now - Duration::from_secs(seconds));
+        PollCommit { forget_before, state: state(&self.now.to_string(), now), ..commit(now, seen_updates) }
+    }
+
+    fn large_commit(&mut self, of: &ConnectorName, first: u16, count: u16) -> PollCommit {
+        let now = at(self.now);
+        let mut updates = Vec::new();
+        for number in first..first + count {
+            let key = format!("number {number}");
+            let event = (number % 3 == 0).then(|| self.routed(of, &key, 1, "0"));
+            updates.push(SeenUpdate { seen: seen(&key, 1, now), kept: None, event });
+        }
+        commit(now, updates)
+    }
+
+    /// Compares all that can be read.
+    async fn compare(&self) {
+        let (reference, embedded) = (&self.reference, self.embedded());
+        for of in CONNECTORS.map(connector) {
+            let expected = reference.connector_state(&of).await.expect("a read");
+            assert_eq!(embedded.connector_state(&of).await.expect("a read"), expected);
+            let expected = reference.seen_items(&of, SeenSelection::All).await.expect("a read");
+            assert_eq!(embedded.seen_items(&of, SeenSelection::All).await.expect("a read"), expected);
+            let mut hashes: Vec<_> = expected.iter().step_by(3).map(|item| item.key_hash).collect();
+            hashes.push(KeyHash::of("never seen"));
+            hashes.sort();
+            let expected = reference.seen_items(&of, SeenSelection::Keys(hashes.clone())).await.expect("a read");
+            let found = embedded.seen_items(&of, SeenSelection::Keys(hashes)).await.expect("a read");
+            assert_eq!(found, expected);
+            let hashes: Vec<_> = (0..24).map(|key| KeyHash::of(&format!("key {key}"))).collect();
+            let texts = |kept: Vec<Option<Box<serde_json::value::RawValue>>>| {
+                kept.into_iter().map(|kept| kept.map(|kept| kept.get().to_owned())).collect::<Vec<_>>()
+            };
+            let expected = texts(reference.kept_items(&of, hashes.clone()).await.expect("a read"));
+            assert_eq!(texts(embedded.kept_items(&of, hashes).await.expect("a read")), expected);
+        }
+        for of in [None, Some(connector("orders")), Some(ConnectorName::service())] {
+            let query = EventQuery { connector: of, before: None, limit: 10_000 };
+            let expected = reference.events(query.clone()).await.expect("a read");
+            let found = embedded.events(query).await.expect("a read");
+            assert_eq!(describe_events(&found), describe_events(&expected));
+        }
+        let mut names: Vec<_> = SUBSCRIPTIONS.map(|name| Some(subscription(name))).to_vec();
+        names.push(None);
+        for name in names {
+            for state in [None, Some(DeliveryStateName::Pending), Some(DeliveryStateName::Dead)] {
+                let query = DeliveryQuery { subscription: name.clone(), state, before: None, limit: 10_000 };
+                let expected = reference.deliveries(query.clone()).await.expect("a read");
+                assert_eq!(embedded.deliveries(query).await.expect("a read"), expected);
+            }
+        }
+        for name in SUBSCRIPTIONS.map(subscription) {
+            let expected = reference.lane_state(&name).await.expect("a read");
+            assert_eq!(embedded.lane_state(&name).await.expect("a read"), expected);
+            let expected = reference.lane_counts(&name, 1000).await.expect("a read");
+            assert_eq!(embedded.lane_counts(&name, 1000).await.expect("a read"), expected);
+            let query = DeliveryQuery { subscription: Some(name), limit: 40, ..DeliveryQuery::default() };
+            for delivery in reference.deliveries(query).await.expect("a read") {
+                let expected = reference.delivery(&delivery.id).await.expect("a read");
+                assert_eq!(embedded.delivery(&delivery.id).await.expect("a read"), expected);
+            }
+        }
+    }
+}
+
+fn run(reopen: Box<dyn Reopen>, steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut both = Both::new(reopen);
+        for step in steps {
+            both.take(step).await;
+        }
+        both.compare().await;
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sled_answers_as_the_reference_does(steps in prop::collection::vec(step(), 1..120)) {
+        run(Box::new(OnDisk(tempfile::tempdir().expect("a directory"))), &steps);
+    }
+
+    #[test]
+    fn the_embedded_store_answers_as_the_reference_does(steps in prop::collection::vec(step(), 1..200)) {
+        let map = Arc::new(MapKeyValue::default());
+        run(Box::new(InMap(Arc::clone(&map))), &steps);
+        prop_assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
+    }
+}
+
+/// What a source has: keys with versions.
+type Source = BTreeMap<String, u8>;
+
+/// Polls as the poll side does: what is new or another version gets an event.
+async fn poll_source(store: &SharedStore, source: &Source, time: u64) -> Result<(), StoreError> {
+    let orders = connector("orders");
+    let lease = store.lease_poll(&orders, at(time), LEASE).await?.expect("nobody holds the poll");
+    let seen_before: BTreeMap<_, _> = store
+        .seen_items(&orders, SeenSelection::All)
+        .await?
+        .into_iter()
+        .map(|item| (item.key_hash, item.fingerprint))
+        .collect();
+    let mut updates = Vec::new();
+    for (key, version) in source {
+        let item = seen(key, *version, at(time));
+        if seen_before.get(&item.key_hash) != Some(&item.fingerprint) {
+            // Now and then one is too large for a batch.
+            let length = if key.ends_with("77") { 150_000 } else { 300 };
+            let data = format!("[{version},{:?}]", "d".repeat(length));
+            let event = event(&orders, key, at(time), raw(&data), &["erp"]);
+            let kept = Some(raw(&version.to_string()));
+            updates.push(SeenUpdate { seen: item, kept, event: Some(event) });
+        }
+    }
+    store.commit_poll(lease, commit(at(time), updates)).await
+}
+
+#[tokio::test]
+async fn a_commit_that_breaks_off_between_its_steps_loses_and_repeats_nothing() {
+    let source = |version: u8| -> Source { (0..700).map(|number| (format!("order {number}"), version)).collect() };
+    let orders = connector("orders");
+    let map = Arc::new(MapKeyValue::default());
+    let store: SharedStore = Arc::new(open_map(&map));
+    poll_source(&store, &source(1), 0).await.expect("a poll");
+    let batches = map.applied();
+    assert!(batches > 5, "the commit takes several steps: {batches}");
+    drop(store);
+
+    for broken_after in 0..=batches {
+        let map = Arc::new(MapKeyValue::default());
+        let mut versions = 0;
+        for version in [1, 2] {
+            let store: SharedStore = Arc::new(open_map(&map));
+            map.fail_after(broken_after);
+            let outcome = poll_source(&store, &source(version), u64::from(version)).await;
+            assert_eq!(outcome.is_ok(), broken_after >= batches, "{outcome:?}");
+            if let Err(error) = outcome {
+                assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+                let refused = store.lease_poll(&orders, at(100), LEASE).await;
+                assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+            }
+            drop(store);
+            map.repair();
+
+            let store: SharedStore = Arc::new(open_map(&map));
+            poll_source(&store, &source(version), 10 + u64::from(version)).await.expect("a poll");
+            poll_source(&store, &source(version), 20 + u64::from(version)).await.expect("a poll");
+            versions += 1;
+            let events = store.events(EventQuery { limit: 100_000, ..EventQuery::default() }).await.expect("a read");
+            let found: BTreeSet<(String, u8)> = events
+                .iter()
+                .map(|routed| (routed.event.key.clone(), routed.event.data.get().as_bytes()[1] - b'0'))
+                .collect();
+            assert_eq!((events.len(), found.len()), (700 * versions, 700 * versions), "broken after {broken_after}");
+            let waiting = store.lane_counts(&subscription("erp"), 100_000).await.expect("a read").waiting;
+            assert_eq!(waiting, 700 * versions);
+        }
+        assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
+
+        // What the crash left of large values is cleared away: what remains is what events refer to.
+        let store = open_map(&map);
+        for _ in 0..20 {
+            store.prune(at(0), Retention::default(), 10).await.expect("a step");
+        }
+        let large = (0..700).filter(|number| number % 100 == 77).count() * versions;
+        assert_eq!(map.count(b'P'), large * (1 + 4), "broken after {broken_after}");
+        store.prune(at(10_000_000), Retention::default(), 100_000).await.expect("a step");
+        let claimed = store.claim_deliveries(&subscription("erp"), at(30), 100_000, LEASE).await.expect("a claim");
+        assert_eq!(claimed.len(), 700 * versions);
+    }
+}
+
+#[tokio::test]
+async fn a_change_in_a_value_is_noticed() {
+    let map = Arc::new(MapKeyValue::default());
+    let store = open_map(&map);
+    let orders = connector("orders");
+    let routed = event(&orders, "1", at(0), raw("0"), &["erp"]);
+    let id = routed.event.id;
+    let update = SeenUpdate { seen: seen("1", 1, at(0)), kept: Some(raw("0")), event: Some(routed) };
+    poll(&store, &orders, commit(at(0), vec![update])).await.expect("a commit");
+    for prefix in *b"SKEC" {
+        map.tamper(prefix, |value| *value.last_mut().expect("a value") ^= 1);
+    }
+    let is_damaged =
+        |error: Option<StoreError>| assert!(matches!(error, Some(StoreError::Corrupt { .. })), "{error:?}");
+    is_damaged(store.seen_items(&orders, SeenSelection::All).await.err());
+    is_damaged(store.seen_items(&orders, SeenSelection::Keys(vec![KeyHash::of("1")])).await.err());
+    is_damaged(store.kept_items(&orders, vec![KeyHash::of("1")]).await.err());
+    is_damaged(store.event(id).await.err());
+    is_damaged(store.lease_poll(&orders, at(1), LEASE).await.err());
+    // A delivery that cannot be read is not in the way of the others.
+    let good = event(&orders, "2", at(1), raw("0"), &["erp"]);
+    store.set_lane_state(&subscription("erp"), LaneState::default(), vec![good]).await.expect("a change");
+    let claimed = store.claim_deliveries(&subscription("erp"), at(2), 9, LEASE).await.expect("a claim");
+    assert_eq!(claimed.iter().map(|claimed| &*claimed.event.key).collect::<Vec<_>>(), ["2"]);
+    for prefix in *b"SKEC" {
+        map.tamper(prefix, Vec::clear);
+    }
+    is_damaged(store.seen_items(&orders, SeenSelection::All).await.err());
+}
