@@ -33,30 +33,25 @@ pub fn open(directory: &Path, options: &Options, telemetry: &SharedTelemetry) ->
         noted.check_file(directory, &place)?;
     }
     remove_unfinished_snapshots(&place, telemetry).map_err(|source| io_error("open", &place, source))?;
-    let kv = match SledKeyValue::open(&place, options.cache_bytes) {
+    let open = || {
+        create_database(directory, &place, options)?;
+        SledKeyValue::open(&place, options.cache_bytes)
+    };
+    let kv = match open() {
         Err(StoreError::Io { source, .. }) if is_full(&source) && remove_ballast(directory) => {
             telemetry.store.ballast_removed(directory);
-            SledKeyValue::open(&place, options.cache_bytes)
+            open()
         }
         opened => opened,
     }
     .map_err(|error| explained(error, directory))?;
     sync_all(&place).and_then(|()| sync_all(directory)).map_err(|source| io_error("sync", &place, source))?;
 
-    let database = match (read_database_id(&kv)?, &noted) {
-        (Some(id), None) => id,
-        (Some(id), Some(noted)) => {
-            noted.check_database(directory, id, committed_sequence(&kv)?.unwrap_or(0))?;
-            id
-        }
-        (None, None) => {
-            let id = fastrand::u128(..);
-            kv.apply(&first_batch(id)).map_err(|error| explained(error, directory))?;
-            id
-        }
-        (None, Some(_)) => return Err(lost(directory, "the database is empty")),
-    };
+    let database = read_database_id(&kv)?.ok_or_else(|| lost(directory, "the database is empty"))?;
     let sequence = committed_sequence(&kv)?.unwrap_or(0);
+    if let Some(noted) = &noted {
+        noted.check_database(directory, database, sequence)?;
+    }
     let mut canary = Canary { directory: directory.to_owned(), database, sequence, _lock: lock };
     canary.write(sequence).map_err(|source| io_error("write the canary of", directory, source))?;
     if let Err(error) = place_ballast(directory, options.ballast_bytes) {
@@ -65,9 +60,19 @@ pub fn open(directory: &Path, options: &Options, telemetry: &SharedTelemetry) ->
     Ok(Opened { kv, canary })
 }
 
+/// Makes a directory if there is none, and sees to it that a power cut does not take it away again.
 fn create_directory(directory: &Path) -> Result<(), StoreError> {
-    match fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
-        Ok(()) => Ok(()),
+    let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    match created.and_then(|()| fs::canonicalize(directory)) {
+        Ok(whole) => {
+            for parent in whole.ancestors().skip(1) {
+                // A directory that may not be read was not made just now.
+                if File::open(parent).and_then(|parent| parent.sync_all()).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        }
         Err(source) if matches!(source.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory) => {
             Err(StoreError::Refused(format!(
                 "the store cannot be in {}, because there is a file in its place; name a directory",
@@ -76,6 +81,25 @@ fn create_directory(directory: &Path) -> Result<(), StoreError> {
         }
         Err(source) => Err(io_error("make a directory for", directory, source)),
     }
+}
+
+/// Makes a database if there is none. It is made beside its place and put there when it is durable, so that a crash
+/// never leaves half a database behind.
+fn create_database(directory: &Path, place: &Path, options: &Options) -> Result<(), StoreError> {
+    if place.exists() {
+        return Ok(());
+    }
+    let new = directory.join("sled.new");
+    let io = |source| io_error("create", &new, source);
+    match fs::remove_dir_all(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let kv = SledKeyValue::open(&new, options.cache_bytes)?;
+    kv.apply(&first_batch(fastrand::u128(..)))?;
+    drop(kv);
+    sync_all(&new).map_err(io)?;
+    fs::rename(&new, place).and_then(|()| File::open(directory)?.sync_all()).map_err(io)
 }
 
 /// Keeps other processes out for as long as the file is open.

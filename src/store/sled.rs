@@ -1,19 +1,36 @@
 //! sled behind the key-value trait. No other file knows of it.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::StoreError;
 use super::kv::{Batch, KeyValue, Order, Visitor};
 
-/// A sled database.
+/// A sled database. When it is dropped, nothing works on its file any more.
 pub struct SledKeyValue {
+    // The order counts: what comes first is dropped first.
     database: sled::Db,
-    /// Our own handle to the database's file: sled's flushing does not survive power cuts.
-    file: File,
+    handle: Handle,
     directory: PathBuf,
+    /// The names of the files of large nodes that were made durable.
+    synced_blobs: Mutex<HashSet<OsString>>,
+}
+
+/// Our own handle to the database's file: sled's flushing does not survive power cuts.
+struct Handle(File);
+
+impl Drop for Handle {
+    /// Waits until sled's background threads, which outlive the database, have let go of the file.
+    fn drop(&mut self) {
+        // If this fails, the next opening says that the database is in use.
+        let _ = self.0.lock();
+    }
 }
 
 /// How often sled writes back and collects garbage by itself, in milliseconds.
@@ -28,7 +45,32 @@ impl SledKeyValue {
         let database = guarded(directory, "open", || config.open())?;
         let io = |source| StoreError::Io { action: "open", place: directory.display().to_string(), source };
         let file = File::options().read(true).write(true).open(file_of(directory)).map_err(io)?;
-        Ok(Self { database, file, directory: directory.to_owned() })
+        Ok(Self { database, handle: Handle(file), directory: directory.to_owned(), synced_blobs: Mutex::default() })
+    }
+
+    /// Makes the files of large nodes durable, which sled does not. There are hardly ever any.
+    fn sync_blobs(&self) -> io::Result<()> {
+        let blobs = self.directory.join("blobs");
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = HashSet::new();
+        let mut is_new = false;
+        for entry in fs::read_dir(&blobs)? {
+            let name = entry?.file_name();
+            if !synced.contains(&name) {
+                match File::open(blobs.join(&name)) {
+                    Ok(blob) => blob.sync_all()?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+                is_new = true;
+            }
+            present.insert(name);
+        }
+        if is_new {
+            File::open(&blobs)?.sync_all()?;
+        }
+        *synced = present;
+        Ok(())
     }
 
     fn guarded<T>(&self, action: &'static str, work: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
@@ -88,7 +130,8 @@ impl KeyValue for SledKeyValue {
         self.guarded("write to", || {
             self.database.apply_batch(changes)?;
             self.database.flush()?;
-            self.file.sync_data()?;
+            self.sync_blobs()?;
+            self.handle.0.sync_data()?;
             Ok(())
         })
     }

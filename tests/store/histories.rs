@@ -23,6 +23,7 @@ use super::support::{
 };
 
 const CONNECTORS: [&str; 2] = ["orders", "order"];
+const FORGETFUL: &str = "orders";
 const SUBSCRIPTIONS: [&str; 3] = ["erp", "er", "pollhook"];
 
 /// One thing that happens. Indices are taken modulo what there is.
@@ -343,6 +344,8 @@ impl Both {
             let event = update.event.map(|to| self.routed(of, &key, to, "[1.0]"));
             seen_updates.push(SeenUpdate { seen: item, kept, event });
         }
+        // A connector with few items forgets all that it may in one commit, as the reference does.
+        let forget_after = forget_after.filter(|_| *of == connector(FORGETFUL));
         let forget_before = forget_after.map(|seconds| now - Duration::from_secs(seconds));
         PollCommit { forget_before, state: state(&self.now.to_string(), now), ..commit(now, seen_updates) }
     }
@@ -350,6 +353,7 @@ impl Both {
     fn large_commit(&mut self, of: &ConnectorName, first: u16, count: u16) -> PollCommit {
         let now = at(self.now);
         let mut updates = Vec::new();
+        let count = if *of == connector(FORGETFUL) { count.min(50) } else { count };
         for number in first..first + count {
             let key = format!("number {number}");
             let event = (number % 3 == 0).then(|| self.routed(of, &key, 1, "0"));
@@ -511,11 +515,39 @@ async fn a_commit_that_breaks_off_between_its_steps_loses_and_repeats_nothing() 
             store.prune(at(0), Retention::default(), 10).await.expect("a step");
         }
         let large = (0..700).filter(|number| number % 100 == 77).count() * versions;
-        assert_eq!(map.count(b'P'), large * (1 + 4), "broken after {broken_after}");
+        assert_eq!(map.count(b'P'), large * (1 + 25), "broken after {broken_after}");
         store.prune(at(10_000_000), Retention::default(), 100_000).await.expect("a step");
         let claimed = store.claim_deliveries(&subscription("erp"), at(30), 100_000, LEASE).await.expect("a claim");
         assert_eq!(claimed.len(), 700 * versions);
     }
+}
+
+#[tokio::test]
+async fn many_old_items_are_forgotten_a_few_at_a_time() {
+    let map = Arc::new(MapKeyValue::default());
+    let store = open_map(&map);
+    let orders = connector("orders");
+    let updates = |range: std::ops::Range<u32>, time: u64| {
+        let update = |number: u32| {
+            let kept = Some(raw("0"));
+            SeenUpdate { seen: seen(&format!("order {number}"), 1, at(time)), kept, event: None }
+        };
+        range.map(update).collect::<Vec<_>>()
+    };
+    poll(&store, &orders, commit(at(0), updates(0..5000, 0))).await.expect("a commit");
+    poll(&store, &orders, commit(at(9), updates(1000..1010, 9))).await.expect("a commit");
+    let mut most_forgotten = 0;
+    let mut left = 5000;
+    for _ in 0..40 {
+        let forgetting = PollCommit { forget_before: Some(at(5)), ..commit(at(9), Vec::new()) };
+        poll(&store, &orders, forgetting).await.expect("a commit");
+        let now = store.seen_items(&orders, SeenSelection::All).await.expect("a read").len();
+        most_forgotten = most_forgotten.max(left - now);
+        left = now;
+    }
+    assert_eq!((left, map.count(b'K')), (10, 10));
+    assert!((1..1000).contains(&most_forgotten), "{most_forgotten} at once");
+    assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
 }
 
 #[tokio::test]

@@ -4,6 +4,3 @@ mod conformance;
 mod histories;
 mod opening;
 mod support;
-
-#[cfg(target_os = "linux")]
-mod power_loss;

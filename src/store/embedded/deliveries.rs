@@ -64,9 +64,9 @@ impl DeliveryStore for EmbeddedStore {
             lock(&lane).begin_settling(&id, token)?;
 
             let at = attempt.started_at + attempt.duration;
-            let index = record.attempts.len() as u32;
-            if let Some(detail) = record.add(attempt) {
-                put_whole(transaction, keys::detail(&id.subscription, id.event, index), &detail);
+            let index = record.attempts.len();
+            for (part, detail) in (0..).zip(record.add(attempt)) {
+                put_whole(transaction, keys::detail(&id.subscription, id.event, index, part), &detail);
             }
             if verdict != Verdict::Delivered {
                 record.failures += 1;

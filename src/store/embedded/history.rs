@@ -77,10 +77,15 @@ impl HistoryStore for EmbeddedStore {
             let delivery = record.delivery(id.clone());
             let mut attempts = Vec::with_capacity(record.attempts.len());
             for (index, mut stored) in record.attempts.into_iter().enumerate() {
-                if stored.detail_apart {
-                    let key = keys::detail(&id.subscription, id.event, index as u32);
+                let mut detail = Vec::new();
+                for part in 0..stored.detail_parts {
+                    let key = keys::detail(&id.subscription, id.event, index, part);
                     let value = kv.get(&key)?.ok_or_else(|| damaged(&key, "it is missing"))?;
-                    decode_detail(&key, &assemble(kv, &key, &value)?, &mut stored.attempt)?;
+                    detail.extend_from_slice(unseal_whole(&key, &value)?);
+                }
+                if stored.detail_parts > 0 {
+                    let key = keys::delivery(&id.subscription, id.event);
+                    decode_detail(&key, &detail, &mut stored.attempt)?;
                 }
                 attempts.push(stored.attempt);
             }

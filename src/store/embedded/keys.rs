@@ -137,9 +137,10 @@ pub(super) fn deliveries_before(subscription: &SubscriptionName, before: Option<
     bounded(named(DELIVERY, subscription.as_str(), &[]), before)
 }
 
-/// What an attempt's answer said, if it is too long for the delivery's record.
-pub(super) fn detail(subscription: &SubscriptionName, event: EventId, index: u32) -> Vec<u8> {
-    named(DETAIL, subscription.as_str(), &[event.as_bytes(), &index.to_be_bytes()])
+/// A part of what an attempt's answer said, if that is too long for the delivery's record.
+pub(super) fn detail(subscription: &SubscriptionName, event: EventId, attempt: usize, part: u16) -> Vec<u8> {
+    let attempt = attempt as u32;
+    named(DETAIL, subscription.as_str(), &[event.as_bytes(), &attempt.to_be_bytes(), &part.to_be_bytes()])
 }
 
 pub(super) fn dead(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {

@@ -170,11 +170,15 @@ impl Step {
                 }
                 merged.push(update.seen);
             }
-            if merged.is_empty() {
+            // What of this leaf has no room must wait until the leaf is written: it would be read as it was before.
+            let is_full = updates.peek().is_some_and(|update| leaf.reaches(&update.seen.key_hash));
+            if !merged.is_empty() {
+                leaf.merge(merged);
+                leaf.write(connector, &mut self.batch);
+            }
+            if is_full {
                 break;
             }
-            leaf.merge(merged);
-            leaf.write(connector, &mut self.batch);
         }
         Ok(())
     }

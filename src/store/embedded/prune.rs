@@ -150,8 +150,8 @@ fn remove(
             batch.delete(keys::dead(subscription, id));
         }
         for (index, stored) in record.attempts.iter().enumerate() {
-            if stored.detail_apart {
-                batch.delete(keys::detail(subscription, id, index as u32));
+            for part in 0..stored.detail_parts {
+                batch.delete(keys::detail(subscription, id, index, part));
             }
         }
     }

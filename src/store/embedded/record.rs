@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::StoreError;
 use super::keys::Place;
-use super::value::{Decoder, Encoder, damaged};
+use super::value::{Decoder, Encoder, LARGEST_PIECE, damaged};
 use crate::model::delivery::{Attempt, AttemptFailure, DeathReason, Delivery, DeliveryState, FailureClass};
 use crate::model::event::{Event, RoutedEvent};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 const LARGEST_DETAIL: usize = 1024;
 
 /// A record with more bytes takes no further details, however short.
-const LARGEST_RECORD: usize = 16 * 1024;
+const LARGEST_RECORD: usize = 4 * 1024;
 
 /// Returns an event's body: its connector, the subscriptions that it goes to, and its JSON.
 pub(super) fn encode_event(routed: &RoutedEvent) -> Vec<u8> {
@@ -75,8 +75,8 @@ pub(super) struct DeliveryRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredAttempt {
     pub attempt: Attempt,
-    /// Whether the answer and the failure's message lie beside the record.
-    pub detail_apart: bool,
+    /// In how many parts the answer and the failure's message lie beside the record; 0 if they are in it.
+    pub detail_parts: u16,
 }
 
 impl DeliveryRecord {
@@ -98,23 +98,23 @@ impl DeliveryRecord {
         Delivery { id, state: self.state.clone(), attempts: self.attempts.len() as u32 }
     }
 
-    /// Adds an attempt. Returns the body of its detail if that is too long to be written into the record.
-    pub fn add(&mut self, attempt: Attempt) -> Option<Vec<u8>> {
+    /// Adds an attempt. Returns the parts of its detail if that is too long to be written into the record.
+    pub fn add(&mut self, attempt: Attempt) -> Vec<Vec<u8>> {
         let length = detail_length(&attempt);
         let present: usize = self
             .attempts
             .iter()
-            .filter(|stored| !stored.detail_apart)
+            .filter(|stored| stored.detail_parts == 0)
             .map(|stored| detail_length(&stored.attempt))
             .sum();
-        let detail_apart = length > 0 && (length > LARGEST_DETAIL || present + length > LARGEST_RECORD);
-        let detail = detail_apart.then(|| {
+        let mut parts = Vec::new();
+        if length > 0 && (length > LARGEST_DETAIL || present + length > LARGEST_RECORD) {
             let mut encoder = Encoder::default();
             encode_detail(&attempt, &mut encoder);
-            encoder.0
-        });
-        self.attempts.push(StoredAttempt { attempt, detail_apart });
-        detail
+            parts.extend(encoder.0.chunks(LARGEST_PIECE).map(<[u8]>::to_vec));
+        }
+        self.attempts.push(StoredAttempt { attempt, detail_parts: parts.len() as u16 });
+        parts
     }
 
     /// Returns the bytes that stand for it in the store.
@@ -131,14 +131,14 @@ impl DeliveryRecord {
         encoder.i64(at.as_millis());
         encoder.u32(self.failures);
         encoder.u32(self.attempts.len() as u32);
-        for StoredAttempt { attempt, detail_apart } in &self.attempts {
+        for StoredAttempt { attempt, detail_parts } in &self.attempts {
             encoder.u32(attempt.number);
             encoder.i64(attempt.started_at.as_millis());
             encoder.u64(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX));
             encoder.u16(attempt.status.unwrap_or(0));
             encoder.u8(attempt.failure.as_ref().map_or(0, |failure| class_number(failure.class)));
-            encoder.u8(u8::from(*detail_apart));
-            if !detail_apart {
+            encoder.u16(*detail_parts);
+            if *detail_parts == 0 {
                 encode_detail(attempt, &mut encoder);
             }
         }
@@ -181,11 +181,11 @@ fn read_attempt(decoder: &mut Decoder<'_>) -> Option<StoredAttempt> {
         0 => None,
         number => Some(AttemptFailure { class: class_of(number)?, message: String::new() }),
     };
-    let detail_apart = decoder.u8()? == 1;
-    if !detail_apart {
+    let detail_parts = decoder.u16()?;
+    if detail_parts == 0 {
         read_detail(&mut attempt, decoder)?;
     }
-    Some(StoredAttempt { attempt, detail_apart })
+    Some(StoredAttempt { attempt, detail_parts })
 }
 
 /// Completes an attempt by the detail that lay beside its record.

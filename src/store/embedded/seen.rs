@@ -1,4 +1,4 @@
-//! Seen items, packed: each connector's records lie sorted by key hash in leaves of at most about 8 KiB. A leaf covers
+//! Seen items, packed: each connector's records lie sorted by key hash in leaves of at most about 6 KiB. A leaf covers
 //! the hashes from its own lowest one up to the next leaf's; the first leaf begins at zero.
 
 use std::ops::ControlFlow;
@@ -6,14 +6,14 @@ use std::ops::ControlFlow;
 use super::super::StoreError;
 use super::super::kv::{Batch, KeyValue, Order};
 use super::keys;
-use super::value::{Decoder, Encoder, damaged, seal, unseal_whole};
+use super::value::{Decoder, Encoder, LARGEST_PIECE, damaged, seal, unseal_whole};
 use crate::model::fingerprint::{Fingerprint, KeyHash};
 use crate::model::id::ConnectorName;
 use crate::model::item::{Presence, SeenItem};
 use crate::model::time::Timestamp;
 
 const RECORD: usize = 16 + 16 + 4 + 4 + 1;
-const LARGEST_LEAF: usize = 8 * 1024;
+const LARGEST_LEAF: usize = LARGEST_PIECE;
 const REMOVED: u8 = u8::MAX;
 
 /// How many leaves without a match a look-up reads on before it seeks the next one.

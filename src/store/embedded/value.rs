@@ -13,11 +13,12 @@ const INLINE: u8 = 1;
 const IN_PIECES: u8 = 2;
 const HEAD: usize = 9;
 
-/// The largest body of one entry. Engines handle larger ones badly, and a batch with one would not be small.
-const LARGEST_PIECE: usize = 48 * 1024;
+/// The largest body of one entry, by design. sled writes up to 20 entries as one node, and a node of more than 128 KiB
+/// into a file of its own, which is slow.
+pub(super) const LARGEST_PIECE: usize = 6 * 1024;
 
 /// The most bytes of pieces that are written in one batch.
-const PIECES_AT_ONCE: usize = 2 * LARGEST_PIECE;
+const PIECES_AT_ONCE: usize = 90 * 1024;
 
 /// Where the pieces of a large value are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
