@@ -22,29 +22,27 @@ pub fn number(text: &str) -> Option<Number> {
 }
 
 /// Tells whether a number in a JSON text has an exponent. Texts in it are skipped: hashes and colours look like that.
-fn has_exponent(text: &[u8]) -> bool {
-    let mut rest = text;
-    let mut follows_digit = false;
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match byte {
-            b'"' => rest = after_string(after),
-            b'e' | b'E' if follows_digit => return true,
-            _ => {}
+/// Tells whether a number in this JSON has an exponent. What is in strings, such as `"2e7"`, does not count.
+fn has_exponent(json: &[u8]) -> bool {
+    let mut left = json;
+    loop {
+        let outside = memchr::memchr(b'"', left).unwrap_or(left.len());
+        // The other letters outside of strings are those of `true`, `false` and `null`, which follow no digit.
+        if left[..outside].windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'e' | b'E')) {
+            return true;
         }
-        follows_digit = byte.is_ascii_digit();
+        let Some(string) = left.get(outside + 1..) else { return false };
+        left = after_string(string);
     }
-    false
 }
 
-/// Returns what follows a JSON string whose opening quote was read.
-fn after_string(text: &[u8]) -> &[u8] {
-    let mut rest = text;
-    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
-        if rest[place] == b'"' {
-            return &rest[place + 1..];
+/// Returns what follows a string of which the opening quote has been passed.
+fn after_string(mut left: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', left) {
+        if left[at] == b'"' {
+            return &left[at + 1..];
         }
-        rest = rest.get(place + 2..).unwrap_or_default();
+        left = left.get(at + 2..).unwrap_or_default();
     }
     &[]
 }
@@ -102,6 +100,20 @@ mod tests {
         check("[true,1.5E3]", true);
         check("[true,false,15]", false);
         check(r#""1e5"#, false);
+    }
+
+    #[test]
+    fn only_numbers_outside_of_strings_have_exponents() {
+        for (text, expected) in [
+            (r#"{"a":1e5}"#, true),
+            (r#"["2e7",1E5]"#, true),
+            (r#"["\\",1e5]"#, true),
+            (r#"{"sha":"2e7","b":["1e5\"1e5"],"c":false}"#, false),
+            (r#"["never closed 1e5"#, false),
+            (r#"["\"#, false),
+        ] {
+            assert_eq!(has_exponent(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]
