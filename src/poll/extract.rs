@@ -99,8 +99,9 @@ fn failed(setting: &'static str, expression: &Expression, error: ExpressionError
 
 fn key(expressions: &[Expression], value: &Value) -> Result<String, ItemProblem> {
     if let [expression] = expressions {
-        return Ok(match key_part(expression, value)?.into_owned() {
-            Value::String(text) => text,
+        return Ok(match &*key_part(expression, value)? {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.as_str().to_owned(),
             other => other.to_string(),
         });
     }
