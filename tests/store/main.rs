@@ -4,3 +4,6 @@ mod conformance;
 mod histories;
 mod opening;
 mod support;
+
+#[cfg(target_os = "linux")]
+mod power_loss;
