@@ -551,6 +551,39 @@ async fn many_old_items_are_forgotten_a_few_at_a_time() {
 }
 
 #[tokio::test]
+async fn pruning_leaves_nothing_behind() {
+    let map = Arc::new(MapKeyValue::default());
+    let store = open_map(&map);
+    let orders = connector("orders");
+    let mut updates = Vec::new();
+    for number in 0..6 {
+        let length = if number == 3 { 100_000 } else { 10 };
+        let event = event(&orders, "1", at(number), raw(&format!("{:?}", "d".repeat(length))), &["erp", "chat"]);
+        updates.push(SeenUpdate { seen: seen(&number.to_string(), 1, at(0)), kept: None, event: Some(event) });
+    }
+    poll(&store, &orders, commit(at(0), updates)).await.expect("a commit");
+    for name in ["erp", "chat"] {
+        for round in 0..2 {
+            let claimed = store.claim_deliveries(&subscription(name), at(9), 9, LEASE).await.expect("a claim");
+            for (index, claimed) in claimed.into_iter().enumerate() {
+                let verdict = match (round, index % 2) {
+                    (0, _) => Verdict::Retry(at(9)),
+                    (_, 0) => Verdict::Delivered,
+                    _ => Verdict::Dead(DeathReason::Exhausted),
+                };
+                let attempt = attempt(claimed.attempts + 1, at(9), &"a".repeat(20_000));
+                let settlement = Settlement { lease: claimed.lease, attempt, verdict, news: Vec::new() };
+                store.settle_delivery(settlement).await.expect("a settlement");
+            }
+        }
+    }
+    assert!(b"EODALP".iter().all(|prefix| map.count(*prefix) > 0), "there is something of each kind");
+    let pruned = store.prune(at(100 * 24 * 60 * 60), Retention::default(), 100).await.expect("a step");
+    assert_eq!((pruned.events, pruned.deliveries), (6, 12));
+    assert_eq!(b"EOQDALP".map(|prefix| map.count(prefix)), [0; 7]);
+}
+
+#[tokio::test]
 async fn a_change_in_a_value_is_noticed() {
     let map = Arc::new(MapKeyValue::default());
     let store = open_map(&map);

@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::committer::Transaction;
+use super::history::read_event;
 use super::keys::Place;
 use super::leases::{Lane, lock};
-use super::record::{DeliveryRecord, EventHead};
-use super::value::{damaged, load, unseal_whole};
+use super::record::DeliveryRecord;
+use super::value::{damaged, unseal_whole};
 use super::{Core, EmbeddedStore, add_events, announce, keys, put_whole};
 use crate::model::delivery::DeliveryState;
-use crate::model::event::{Event, RoutedEvent};
-use crate::model::id::{DeliveryId, EventId, LeaseToken, SubscriptionName};
+use crate::model::event::RoutedEvent;
+use crate::model::id::{DeliveryId, LeaseToken, SubscriptionName};
 use crate::model::time::Timestamp;
 use crate::store::kv::{KeyValue, Order};
 use crate::store::{
@@ -223,13 +224,7 @@ fn read_claimed(kv: &dyn KeyValue, lease: DeliveryLease) -> Result<ClaimedDelive
         .ok_or_else(|| damaged(&keys::event(lease.id.event), "it is queued but it is not there"))?;
     let record = read_record(|key| kv.get(key), &lease.id)?;
     let (attempts, failures) = record.map_or((0, 0), |record| (record.attempts.len() as u32, record.failures));
-    Ok(ClaimedDelivery { lease, event, attempts, failures })
-}
-
-fn read_event(kv: &dyn KeyValue, id: EventId) -> Result<Option<Arc<Event>>, StoreError> {
-    let key = keys::event(id);
-    let Some(body) = load(kv, &key)? else { return Ok(None) };
-    Ok(Some(EventHead::decode(&key, &body)?.event(&key)?.event))
+    Ok(ClaimedDelivery { lease, event: event.event, attempts, failures })
 }
 
 /// Returns the record of a delivery, if it has one.

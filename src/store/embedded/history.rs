@@ -31,14 +31,15 @@ impl HistoryStore for EmbeddedStore {
     async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError> {
         self.read(move |kv, _| {
             let mut found = Vec::new();
-            if query.limit == 0 {
-                return Ok(found);
-            }
-            walk(kv, &keys::events_before(query.before), Order::Descending, |key, value| {
-                let body = assemble(kv, key, value)?;
-                let head = EventHead::decode(key, &body)?;
-                if query.connector.as_ref().is_none_or(|connector| head.is_of(connector)) {
-                    found.push(head.event(key)?);
+            let range = match &query.connector {
+                Some(connector) => keys::events_of_connector_before(connector, query.before),
+                None => keys::events_before(query.before),
+            };
+            walk(kv, &range, Order::Descending, |key, _| {
+                if found.len() < query.limit {
+                    let id = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
+                    // One that was pruned in between is passed over.
+                    found.extend(read_event(kv, id)?);
                 }
                 Ok(found.len() < query.limit)
             })?;
@@ -48,12 +49,7 @@ impl HistoryStore for EmbeddedStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
-        self.read(move |kv, _| {
-            let key = keys::event(id);
-            let Some(body) = load(kv, &key)? else { return Ok(None) };
-            EventHead::decode(&key, &body)?.event(&key).map(Some)
-        })
-        .await
+        self.read(move |kv, _| read_event(kv, id)).await
     }
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
@@ -185,6 +181,13 @@ impl HistoryStore for EmbeddedStore {
         stopped.await.map_err(|_| StoreError::Closed)?;
         self.core.committer.check()
     }
+}
+
+/// Returns an event and the subscriptions that it goes to.
+pub(super) fn read_event(kv: &dyn KeyValue, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
+    let key = keys::event(id);
+    let Some(body) = load(kv, &key)? else { return Ok(None) };
+    EventHead::decode(&key, &body)?.event(&key).map(Some)
 }
 
 /// Shows the entries of a range until the visitor says that it has enough.

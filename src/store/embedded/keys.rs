@@ -10,6 +10,7 @@ const CONNECTOR: u8 = b'C';
 const SEEN: u8 = b'S';
 const KEPT: u8 = b'K';
 const EVENT: u8 = b'E';
+const EVENT_OF: u8 = b'O';
 const QUEUE: u8 = b'Q';
 const DELIVERY: u8 = b'D';
 const DETAIL: u8 = b'A';
@@ -90,6 +91,16 @@ pub(super) fn event(id: EventId) -> Vec<u8> {
 /// All events with smaller ids than this one, or all there are.
 pub(super) fn events_before(before: Option<EventId>) -> KeyRange {
     KeyRange { from: vec![EVENT], to: before.map_or(vec![EVENT + 1], event) }
+}
+
+/// What finds an event by its connector.
+pub(super) fn event_of_connector(connector: &ConnectorName, id: EventId) -> Vec<u8> {
+    named(EVENT_OF, connector.as_str(), &[id.as_bytes()])
+}
+
+/// What finds a connector's events with smaller ids than this one, or all of them.
+pub(super) fn events_of_connector_before(connector: &ConnectorName, before: Option<EventId>) -> KeyRange {
+    bounded(named(EVENT_OF, connector.as_str(), &[]), before)
 }
 
 pub(super) fn queued(subscription: &SubscriptionName, place: Place) -> Vec<u8> {

@@ -161,6 +161,8 @@ impl Drop for EmbeddedStore {
 /// An event ready to be written.
 struct StagedEvent {
     prepared: Prepared,
+    /// What finds it by its connector.
+    by_connector: Vec<u8>,
     /// Each subscription that it goes to, with its first place.
     queued: Vec<(SubscriptionName, Place)>,
 }
@@ -169,17 +171,19 @@ impl StagedEvent {
     fn new(groups: &Groups, routed: RoutedEvent) -> Self {
         let id = routed.event.id;
         let prepared = groups.prepare(keys::event(id), &record::encode_event(&routed));
+        let by_connector = keys::event_of_connector(&routed.event.connector, id);
         let queued = routed.subscriptions.into_iter().map(|name| (name, Place::First(id))).collect();
-        Self { prepared, queued }
+        Self { prepared, by_connector, queued }
     }
 
     fn bytes(&self) -> usize {
-        self.prepared.key.len() + self.prepared.value.len() + 96 * self.queued.len()
+        self.prepared.key.len() + self.prepared.value.len() + 96 * (1 + self.queued.len())
     }
 
     /// Adds the event and its deliveries to a batch, without the pieces.
     fn put(&self, batch: &mut Batch) {
         batch.put(self.prepared.key.clone(), self.prepared.value.clone());
+        batch.put(self.by_connector.clone(), Vec::new());
         for (subscription, place) in &self.queued {
             batch.put(keys::queued(subscription, *place), Vec::new());
         }

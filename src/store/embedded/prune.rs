@@ -8,7 +8,7 @@ use super::record::EventHead;
 use super::value::{Body, Reference, assemble, unseal, unseal_whole};
 use super::{EmbeddedStore, keys};
 use crate::model::delivery::DeliveryState;
-use crate::model::id::{DeliveryId, EventId, SubscriptionName};
+use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
 use crate::store::kv::{Batch, KeyValue, Order};
 use crate::store::{Pruned, Retention, StoreError};
@@ -35,6 +35,7 @@ impl Pruning {
 /// An event that may be over.
 struct Candidate {
     id: EventId,
+    connector: ConnectorName,
     subscriptions: Vec<SubscriptionName>,
     pieces: Option<Reference>,
 }
@@ -112,8 +113,8 @@ fn candidates(
             Body::InPieces(reference) => Some(reference),
         };
         let body = assemble(kv, key, value)?;
-        let subscriptions = EventHead::decode(key, &body)?.subscriptions;
-        found.extend(keys::event_of(key).map(|id| Candidate { id, subscriptions, pieces }));
+        let EventHead { connector, subscriptions, .. } = EventHead::decode(key, &body)?;
+        found.extend(keys::event_of(key).map(|id| Candidate { id, connector, subscriptions, pieces }));
         Ok(found.len() < most)
     })?;
     Ok(found)
@@ -126,7 +127,7 @@ fn remove(
     now: Timestamp,
     retention: Retention,
 ) -> Result<Option<usize>, StoreError> {
-    let Candidate { id, mut subscriptions, pieces } = candidate;
+    let Candidate { id, connector, mut subscriptions, pieces } = candidate;
     if subscriptions.is_empty() && id.time() >= now - retention.delivered {
         return Ok(None);
     }
@@ -134,6 +135,7 @@ fn remove(
     subscriptions.dedup();
     let mut batch = Batch::default();
     batch.delete(keys::event(id));
+    batch.delete(keys::event_of_connector(&connector, id));
     for subscription in &subscriptions {
         let delivery = DeliveryId { event: id, subscription: subscription.clone() };
         let Some(record) = read_record(|key| transaction.get(key), &delivery)? else { return Ok(None) };

@@ -31,7 +31,7 @@ pub(super) fn encode_event(routed: &RoutedEvent) -> Vec<u8> {
 
 /// What comes before the JSON of an event.
 pub(super) struct EventHead<'b> {
-    pub connector: &'b str,
+    pub connector: ConnectorName,
     pub subscriptions: Vec<SubscriptionName>,
     json: &'b [u8],
 }
@@ -41,17 +41,12 @@ impl<'b> EventHead<'b> {
     pub fn decode(key: &[u8], body: &'b [u8]) -> Result<Self, StoreError> {
         let mut decoder = Decoder(body);
         let mut read = || {
-            let connector = decoder.text()?;
+            let connector = decoder.text()?.parse().ok()?;
             let count = decoder.u32()?;
             let subscriptions = (0..count).map(|_| decoder.text()?.parse().ok()).collect::<Option<_>>()?;
             Some(Self { connector, subscriptions, json: decoder.0 })
         };
         read().ok_or_else(|| damaged(key, "its head cannot be read"))
-    }
-
-    /// Tells whether the event is of this connector.
-    pub fn is_of(&self, connector: &ConnectorName) -> bool {
-        self.connector == connector.as_str()
     }
 
     /// Reads the event itself.
