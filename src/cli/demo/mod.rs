@@ -230,7 +230,7 @@ impl Watch<'_> {
             return self.output.line(json!({
                 "at": received.at,
                 "outcome": outcome,
-                "latency_ms": latency.map(|millis| millis.to_string()),
+                "latency_ms": latency,
                 "webhook_id": received.webhook_id,
                 "event": received.event,
             }));
@@ -275,7 +275,7 @@ impl Watch<'_> {
                 "lost": lost,
                 "faults": ledger.faults(),
                 "refused": ledger.refused(),
-                "median_latency_ms": median.map(|millis| millis.to_string()),
+                "median_latency_ms": median,
             }))?;
         } else {
             self.output.line("")?;
