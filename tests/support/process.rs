@@ -57,11 +57,15 @@ impl Process {
         }
     }
 
-    /// Asks the process to stop with SIGTERM and returns how it ended.
-    pub async fn stop(&mut self, patience: Duration) -> ExitStatus {
+    /// Asks the process to stop with SIGTERM.
+    pub fn terminate(&self) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
         rustix::process::kill_process(id, Signal::TERM).expect("a child can be signalled");
-        let what = format!("{} ends after SIGTERM", self.name);
+    }
+
+    /// Waits for the end of the process and returns how it ended.
+    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let what = format!("{} ends", self.name);
         let child = &mut self.child;
         wait::until(&what, patience, async || child.try_wait().expect("a child can be asked for its state")).await
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use pollhook::http::Method;
@@ -96,9 +96,20 @@ impl Service {
         self.process.lines()
     }
 
+    /// Asks the service to stop, without waiting for it.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits for the end of the service and returns how it ended.
+    pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
+        self.process.ended(patience).await
+    }
+
     /// Asks the service to stop, and checks that it ends well.
     pub async fn stop(mut self) {
-        let status = self.process.stop(PATIENCE).await;
+        self.terminate();
+        let status = self.ended(PATIENCE).await;
         assert!(status.success(), "the service ended with {status}:\n{}", self.log().join("\n"));
     }
 }
