@@ -46,9 +46,14 @@ fn main() {
 async fn throughput() {
     let (address, count) = receiver();
     let (mut bare, mut durable) = (Vec::new(), Vec::new());
+    let (mut bare_work, mut durable_work) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROUNDS {
+        let before = processor_time();
         bare.push(bare_loop(address).await);
+        let between = processor_time();
         durable.push(through_the_store(address, &count).await);
+        bare_work += between - before;
+        durable_work += processor_time() - between;
     }
     let ratios = bare.iter().zip(&durable).map(|(bare, durable)| bare.as_secs_f64() / durable.as_secs_f64());
     let mut ratios: Vec<f64> = ratios.collect();
@@ -56,7 +61,18 @@ async fn throughput() {
     let rate = |times: Vec<Duration>| format!("{:.0} deliveries/s", DELIVERIES as f64 / median(times).as_secs_f64());
     figure("a bare POST loop, 64 connections", rate(bare));
     figure("committed, delivered and settled through the durable store, 64 at a time", rate(durable));
+    let each = |work: Duration| format!("{:.0} µs", work.as_secs_f64() * 1e6 / (DELIVERIES * ROUNDS) as f64);
+    figure("  processor time for each delivery and its receipt, bare", each(bare_work));
+    figure("  processor time for each delivery and its receipt, durable", each(durable_work));
     figure("  share of the bare loop (median of the pairs)", format_args!("{:.0} %", ratios[ROUNDS / 2] * 100.0));
+}
+
+/// Returns the time that processors have spent on this process, to ten milliseconds.
+fn processor_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
+    let fields = stat.rsplit(')').next().expect("a command").split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// POSTs bodies of the same size to the same receiver, remembering nothing.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde_json::Value;
+use smallvec::SmallVec;
 
 /// The hash of an item's key: the first 128 bits of the BLAKE3 hash of its text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,7 +68,7 @@ impl Canonical {
             }
             Value::Object(members) => {
                 self.head(b'{', members.len());
-                let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
+                let mut sorted: SmallVec<[(&String, &Value); 24]> = members.iter().collect();
                 sorted.sort_unstable_by_key(|(name, _)| *name);
                 for (name, value) in sorted {
                     self.text(b'"', name);
