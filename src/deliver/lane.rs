@@ -22,7 +22,7 @@ use crate::model::event::Route;
 use crate::model::id::SubscriptionName;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
-use crate::store::{ClaimedDelivery, LaneState, SharedStore, Store, StoreError};
+use crate::store::{ClaimedDelivery, LaneState, Settlement, SharedStore, Store, StoreError};
 use crate::telemetry::SharedTelemetry;
 
 /// What all lanes share.
@@ -50,8 +50,13 @@ pub struct Lane {
     filled_at: Option<Timestamp>,
     /// One permit for each attempt that may be under way.
     slots: Arc<Semaphore>,
-    /// Attempts under way, and those that are over but not settled. Each says when its delivery falls due again.
-    attempts: JoinSet<Option<Timestamp>>,
+    /// Attempts under way.
+    attempts: JoinSet<Settlement>,
+    /// What came of attempts, and is to be settled next.
+    unsettled: Vec<Settlement>,
+    /// How many settlements are being made durable.
+    settling: usize,
+    /// The most attempts that are not settled.
     most_attempts: usize,
     /// Whether the store may have something to claim.
     look: bool,
@@ -69,7 +74,8 @@ struct Look {
     next: Timestamp,
 }
 
-type PendingLook = Pin<Box<dyn Future<Output = Result<Look, StoreError>> + Send>>;
+/// Something that the store is doing for the lane, if it is.
+type Pending<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
 
 /// How much is claimed at a time to begin with, as a multiple of the concurrency and at least.
 const BATCH_FACTOR: usize = 2;
@@ -98,6 +104,8 @@ impl Lane {
             filled_at: None,
             slots: Arc::new(Semaphore::new(concurrency)),
             attempts: JoinSet::new(),
+            unsettled: Vec::new(),
+            settling: 0,
             most_attempts: concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING),
             look: true,
             look_at,
@@ -111,7 +119,8 @@ impl Lane {
         let wake = worker.store().wake(worker.name());
         let mut woken = pin!(wake.notified());
         let mut stopped = pin!(shutdown.cancelled());
-        let mut pending_look: Option<PendingLook> = None;
+        let mut pending_look: Pending<Result<Look, StoreError>> = None;
+        let mut pending_settling: Pending<Option<Timestamp>> = None;
         let mut alarm = Alarm::default();
         loop {
             self.worker.save_state().await;
@@ -133,14 +142,29 @@ impl Lane {
             let may_send = opening == Opening::Open
                 && rest.is_none()
                 && !self.buffer.is_empty()
-                && self.attempts.len() < self.most_attempts;
+                && self.attempts.len() + self.unsettled.len() + self.settling < self.most_attempts;
+            if pending_settling.is_none() && !self.unsettled.is_empty() {
+                // Together: what ends while these are being made durable follows with the next ones.
+                let settlements = std::mem::take(&mut self.unsettled);
+                self.settling = settlements.len();
+                pending_settling = Some(Box::pin(Arc::clone(&self.worker).settle(settlements)));
+            }
             // While a look is wanted or under way, only the end of the store's rest is worth waiting for.
             alarm.set(&self.worker, rest.unwrap_or(if self.look { Timestamp::LAST } else { self.look_at }));
 
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
-                Some(finished) = self.attempts.join_next() => self.finish(finished),
+                Some(attempted) = self.attempts.join_next() => {
+                    self.attempted(attempted);
+                    while let Some(attempted) = self.attempts.try_join_next() {
+                        self.attempted(attempted);
+                    }
+                }
+                due = finished(&mut pending_settling) => {
+                    pending_settling = None;
+                    self.settled(due);
+                }
                 looked = finished(&mut pending_look) => {
                     pending_look = None;
                     self.found(looked);
@@ -160,9 +184,13 @@ impl Lane {
             self.found(looked);
         }
         self.give_back_all().await;
-        while let Some(finished) = self.attempts.join_next().await {
-            self.finish(finished);
+        if let Some(settling) = pending_settling {
+            settling.await;
         }
+        while let Some(attempted) = self.attempts.join_next().await {
+            self.attempted(attempted);
+        }
+        Arc::clone(&self.worker).settle(std::mem::take(&mut self.unsettled)).await;
         self.worker.save_state().await;
     }
 
@@ -206,7 +234,7 @@ impl Lane {
         }
         let Some(claimed) = self.buffer.pop_front() else { return };
         if self.worker.is_covered(&claimed) {
-            self.attempts.spawn(Arc::clone(&self.worker).deliver(claimed, slot));
+            self.attempts.spawn(Arc::clone(&self.worker).attempt(claimed, slot));
             return;
         }
         // Whatever was claimed with it has waited as long.
@@ -224,18 +252,24 @@ impl Lane {
         }
     }
 
-    fn finish(&mut self, finished: Result<Option<Timestamp>, JoinError>) {
-        match finished {
-            Ok(due) => self.look_at = due.unwrap_or(self.look_at).min(self.look_at),
+    fn attempted(&mut self, attempted: Result<Settlement, JoinError>) {
+        match attempted {
+            Ok(settlement) => self.unsettled.push(settlement),
             Err(error) => self.worker.attempt_panicked(&error),
         }
     }
+
+    /// Notes that settlements are done, and when the first of their deliveries falls due again.
+    fn settled(&mut self, due: Option<Timestamp>) {
+        self.settling = 0;
+        self.look_at = due.unwrap_or(self.look_at).min(self.look_at);
+    }
 }
 
-/// Waits for a look that is under way; for ever if there is none.
-async fn finished(look: &mut Option<PendingLook>) -> Result<Look, StoreError> {
-    match look {
-        Some(look) => look.await,
+/// Waits for what the store is doing; for ever if that is nothing.
+async fn finished<T>(pending: &mut Pending<T>) -> T {
+    match pending {
+        Some(pending) => pending.await,
         None => std::future::pending().await,
     }
 }

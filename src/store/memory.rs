@@ -253,6 +253,35 @@ fn in_whole_seconds(mut seen: SeenItem) -> SeenItem {
     seen
 }
 
+impl MemoryStore {
+    fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let Settlement { lease, attempt, verdict, news } = settlement;
+        let mut inner = self.open()?;
+        let record = inner
+            .record_mut(&lease.id)
+            .filter(|record| record.lease.as_ref().is_some_and(|held| held.token == lease.token))
+            .ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
+        let at = attempt.started_at + attempt.duration;
+        record.lease = None;
+        record.attempts.push(attempt);
+        record.place = match verdict {
+            Verdict::Delivered => Place::Settled(DeliveryState::Delivered { at }),
+            Verdict::Dead(reason) => Place::Settled(DeliveryState::Dead { at, reason }),
+            Verdict::Retry(due) => Place::Again(due),
+        };
+        if verdict != Verdict::Delivered {
+            record.failures += 1;
+        }
+        if let Verdict::Retry(_) = verdict {
+            self.wakes.wake(&lease.id.subscription);
+        }
+        for routed in news {
+            inner.add(routed, &self.wakes);
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl DeliveryStore for MemoryStore {
     async fn claim_deliveries(
@@ -296,31 +325,8 @@ impl DeliveryStore for MemoryStore {
         Ok(claimed)
     }
 
-    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError> {
-        let Settlement { lease, attempt, verdict, news } = settlement;
-        let mut inner = self.open()?;
-        let record = inner
-            .record_mut(&lease.id)
-            .filter(|record| record.lease.as_ref().is_some_and(|held| held.token == lease.token))
-            .ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
-        let at = attempt.started_at + attempt.duration;
-        record.lease = None;
-        record.attempts.push(attempt);
-        record.place = match verdict {
-            Verdict::Delivered => Place::Settled(DeliveryState::Delivered { at }),
-            Verdict::Dead(reason) => Place::Settled(DeliveryState::Dead { at, reason }),
-            Verdict::Retry(due) => Place::Again(due),
-        };
-        if verdict != Verdict::Delivered {
-            record.failures += 1;
-        }
-        if let Verdict::Retry(_) = verdict {
-            self.wakes.wake(&lease.id.subscription);
-        }
-        for routed in news {
-            inner.add(routed, &self.wakes);
-        }
-        Ok(())
+    async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        settlements.into_iter().map(|settlement| self.settle(settlement)).collect()
     }
 
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError> {

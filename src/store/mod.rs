@@ -205,8 +205,14 @@ pub trait DeliveryStore: Send + Sync + 'static {
         lease_for: Duration,
     ) -> Result<Vec<ClaimedDelivery>, StoreError>;
 
-    /// Records what came of a claimed delivery and gives its lease back. When this returns, it is on disk.
-    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError>;
+    /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each
+    /// settlement succeeds or fails by itself; the results are in their order.
+    async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>>;
+
+    /// Records what came of one claimed delivery, as [`Self::settle_deliveries`] does.
+    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.settle_deliveries(vec![settlement]).await.pop().unwrap_or(Err(StoreError::Closed))
+    }
 
     /// Gives claimed deliveries back that were not attempted. Leases that are no longer held are ignored.
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError>;

@@ -11,7 +11,7 @@ use super::{DeliverContext, Look};
 use crate::deliver::news;
 use crate::deliver::send::Sender;
 use crate::deliver::verdict::{self, Judgement, LaneEffect};
-use crate::model::id::SubscriptionName;
+use crate::model::id::{DeliveryId, SubscriptionName};
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
 use crate::store::{ClaimedDelivery, Disabled, LaneState, Settlement, SharedStore, StoreError, Verdict};
@@ -132,9 +132,8 @@ impl Worker {
         }
     }
 
-    /// Attempts a delivery and settles it; its slot is free as soon as the exchange is over. Returns when the
-    /// delivery falls due again, if it does.
-    pub async fn deliver(self: Arc<Self>, claimed: ClaimedDelivery, slot: OwnedSemaphorePermit) -> Option<Timestamp> {
+    /// Attempts a delivery; its slot is free as soon as the exchange is over. Returns what is to be settled.
+    pub async fn attempt(self: Arc<Self>, claimed: ClaimedDelivery, slot: OwnedSemaphorePermit) -> Settlement {
         let (attempt, outcome) = self.sender.attempt(&claimed).await;
         let now = self.now();
         let Judgement { verdict, effect } =
@@ -147,17 +146,33 @@ impl Worker {
             Verdict::Delivered | Verdict::Retry(_) => None,
         };
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
-        let id = claimed.lease.id.clone();
-        let settlement = Settlement { lease: claimed.lease, attempt, verdict, news };
-        match self.store().settle_delivery(settlement).await {
-            Ok(()) => self.gate.store_worked(),
-            Err(StoreError::StaleLease { .. } | StoreError::NotFound { .. }) => self.telemetry.lease_lost(&id),
-            Err(error) => self.store_failed("settle a delivery, which will be sent again", &error),
+        Settlement { lease: claimed.lease, attempt, verdict, news }
+    }
+
+    /// Settles deliveries. Returns when the first of them falls due again, if one does.
+    pub async fn settle(self: Arc<Self>, settlements: Vec<Settlement>) -> Option<Timestamp> {
+        let settled: Vec<(DeliveryId, Verdict)> =
+            settlements.iter().map(|settlement| (settlement.lease.id.clone(), settlement.verdict)).collect();
+        let results = self.store().settle_deliveries(settlements).await;
+        let mut failure = None;
+        let mut due = None;
+        for ((id, verdict), result) in settled.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.gate.store_worked();
+                    if let Verdict::Retry(at) = verdict {
+                        due = Some(due.map_or(at, |due: Timestamp| due.min(at)));
+                    }
+                }
+                Err(StoreError::StaleLease { .. } | StoreError::NotFound { .. }) => self.telemetry.lease_lost(&id),
+                // The first one says it for all that failed with it.
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
-        match verdict {
-            Verdict::Retry(at) => Some(at),
-            Verdict::Delivered | Verdict::Dead(_) => None,
+        if let Some(error) = failure {
+            self.store_failed("settle deliveries, which will be sent again", &error);
         }
+        due
     }
 
     /// Notes that the store failed, so that the lane leaves it alone for a while.

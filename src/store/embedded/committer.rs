@@ -66,6 +66,11 @@ impl Transaction<'_> {
         }
     }
 
+    /// Tells whether this transaction or one before it, none of them durable yet, changes a key.
+    pub fn has_changed(&self, key: &[u8]) -> bool {
+        self.batch.changed(key).or_else(|| self.earlier.changed(key)).is_some()
+    }
+
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.batch.put(key, value);
     }

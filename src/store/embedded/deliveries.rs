@@ -13,7 +13,7 @@ use super::keys::Place;
 use super::leases::{Lane, lock};
 use super::record::DeliveryRecord;
 use super::value::{damaged, unseal_whole};
-use super::{Core, EmbeddedStore, add_events, announce, keys, put_whole};
+use super::{Core, EmbeddedStore, StagedEvent, add_events, announce, keys, put_whole};
 use crate::model::delivery::DeliveryState;
 use crate::model::event::RoutedEvent;
 use crate::model::id::{DeliveryId, LeaseToken, SubscriptionName};
@@ -55,35 +55,24 @@ impl DeliveryStore for EmbeddedStore {
         Ok(claimed)
     }
 
-    async fn settle_delivery(&self, settlement: Settlement) -> Result<(), StoreError> {
-        let Settlement { lease: DeliveryLease { id, token, .. }, attempt, verdict, news } = settlement;
-        let news = self.stage(news).await?;
-        self.commit(move |transaction, core| {
-            let lane = core.leases.lane(&id.subscription);
-            let (mut record, place) =
-                current(transaction, &id)?.ok_or_else(|| StoreError::StaleLease { what: format!("delivery {id}") })?;
-            lock(&lane).begin_settling(&id, token)?;
-
-            let at = attempt.started_at + attempt.duration;
-            let index = record.attempts.len();
-            for (part, detail) in (0..).zip(record.add(attempt)) {
-                put_whole(transaction, keys::detail(&id.subscription, id.event, index, part), &detail);
+    async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        let mut results = Vec::with_capacity(settlements.len());
+        let mut settlements = settlements.into_iter().peekable();
+        while settlements.peek().is_some() {
+            let mut step = Vec::new();
+            let mut bytes = 0;
+            while let Some(settlement) =
+                settlements.next_if(|next| step.is_empty() || bytes + next.attempt.answer.len() <= LARGEST_STEP_BYTES)
+            {
+                bytes += settlement.attempt.answer.len();
+                step.push(settlement);
+                if step.len() == LARGEST_STEP {
+                    break;
+                }
             }
-            if verdict != Verdict::Delivered {
-                record.failures += 1;
-            }
-            let state = match verdict {
-                Verdict::Delivered => DeliveryState::Delivered { at },
-                Verdict::Retry(due) => DeliveryState::Pending { due },
-                Verdict::Dead(reason) => DeliveryState::Dead { at, reason },
-            };
-            let event = id.event;
-            transaction.when_durable(move || lock(&lane).settled(event));
-            move_to(transaction, core, &id, record, place, state);
-            add_events(transaction, core, news);
-            Ok(())
-        })
-        .await
+            results.extend(self.settle_step(step).await);
+        }
+        results
     }
 
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError> {
@@ -148,6 +137,77 @@ impl DeliveryStore for EmbeddedStore {
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify> {
         self.core.wakes.of(subscription)
     }
+}
+
+/// The most settlements, and bytes of answers, that are given to the committer as one unit.
+const LARGEST_STEP: usize = 200;
+const LARGEST_STEP_BYTES: usize = 32 * 1024;
+
+impl EmbeddedStore {
+    /// Settles deliveries in one atomic step, leaving out those that cannot be settled.
+    async fn settle_step(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        let count = settlements.len();
+        let mut staged = Vec::with_capacity(count);
+        for mut settlement in settlements {
+            match self.stage(std::mem::take(&mut settlement.news)).await {
+                Ok(news) => staged.push((settlement, news)),
+                Err(error) => return repeated(error, count),
+            }
+        }
+        let settled = self.commit(move |transaction, core| {
+            let settle = |(settlement, news)| settle(transaction, core, settlement, news);
+            Ok(staged.into_iter().map(settle).collect::<Vec<_>>())
+        });
+        settled.await.unwrap_or_else(|error| repeated(error, count))
+    }
+}
+
+/// Returns the failure of a whole step as that of each of its settlements.
+fn repeated(error: StoreError, count: usize) -> Vec<Result<(), StoreError>> {
+    let text = error.to_string();
+    let mut errors = vec![Err(error)];
+    errors.resize_with(count, || Err(StoreError::Refused(text.clone())));
+    errors
+}
+
+/// Records what came of a delivery. If that fails, nothing of it is written.
+fn settle(
+    transaction: &mut Transaction<'_>,
+    core: &Arc<Core>,
+    settlement: Settlement,
+    news: Vec<StagedEvent>,
+) -> Result<(), StoreError> {
+    let Settlement { lease: DeliveryLease { id, token, .. }, attempt, verdict, .. } = settlement;
+    let lane = core.leases.lane(&id.subscription);
+    let stale = || StoreError::StaleLease { what: format!("delivery {id}") };
+    let held_at = lock(&lane).place_held(id.event, token).ok_or_else(stale)?;
+    let (mut record, place) = match held_at {
+        // It was never settled or replayed, so it has no record, unless one was written a moment ago.
+        Place::First(event) if !transaction.has_changed(&keys::delivery(&id.subscription, event)) => {
+            (DeliveryRecord::first(event), Some(held_at))
+        }
+        _ => current(transaction, &id)?.ok_or_else(stale)?,
+    };
+    lock(&lane).begin_settling(&id, token)?;
+
+    let at = attempt.started_at + attempt.duration;
+    let index = record.attempts.len();
+    for (part, detail) in (0..).zip(record.add(attempt)) {
+        put_whole(transaction, keys::detail(&id.subscription, id.event, index, part), &detail);
+    }
+    if verdict != Verdict::Delivered {
+        record.failures += 1;
+    }
+    let state = match verdict {
+        Verdict::Delivered => DeliveryState::Delivered { at },
+        Verdict::Retry(due) => DeliveryState::Pending { due },
+        Verdict::Dead(reason) => DeliveryState::Dead { at, reason },
+    };
+    let event = id.event;
+    transaction.when_durable(move || lock(&lane).settled(event));
+    move_to(transaction, core, &id, record, place, state);
+    add_events(transaction, core, news);
+    Ok(())
 }
 
 /// Takes what is due under leases. No two callers see the same delivery.

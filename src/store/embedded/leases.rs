@@ -120,6 +120,11 @@ impl Lane {
         self.ends.insert((until, place.event()));
     }
 
+    /// Returns where the delivery waits, if the token holds it.
+    pub fn place_held(&self, event: EventId, token: LeaseToken) -> Option<Place> {
+        self.holds.get(&event).filter(|hold| hold.token == token).map(|hold| hold.place)
+    }
+
     /// Refuses a token that no longer holds the delivery; otherwise nobody takes over until [`Self::settled`].
     pub fn begin_settling(&mut self, id: &DeliveryId, token: LeaseToken) -> Result<(), StoreError> {
         match self.holds.get_mut(&id.event) {
