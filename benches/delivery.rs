@@ -26,6 +26,7 @@ use pollhook::model::subscription::Subscription;
 use pollhook::store::{ConnectorState, PollCommit, RulesMemory, SeenUpdate, SharedStore};
 use pollhook::telemetry::Telemetry;
 use support::{figure, median, now};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const DELIVERIES: usize = 20_000;
@@ -44,14 +45,14 @@ fn main() {
 }
 
 async fn throughput() {
-    let (address, count) = receiver();
+    let (address, receipts) = receiver();
     let (mut bare, mut durable) = (Vec::new(), Vec::new());
     let (mut bare_work, mut durable_work) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..ROUNDS {
         let before = processor_time();
         bare.push(bare_loop(address).await);
         let between = processor_time();
-        durable.push(through_the_store(address, &count).await);
+        durable.push(through_the_store(address, &receipts).await);
         bare_work += between - before;
         durable_work += processor_time() - between;
     }
@@ -104,18 +105,16 @@ async fn bare_loop(address: SocketAddr) -> Duration {
 }
 
 /// Commits polls that find new items while a lane delivers their events, until all are settled.
-async fn through_the_store(address: SocketAddr, count: &AtomicUsize) -> Duration {
+async fn through_the_store(address: SocketAddr, receipts: &Receipts) -> Duration {
     let bench = Bench::new(address);
-    let before = count.load(Ordering::Relaxed);
+    let before = receipts.count();
     let stop = CancellationToken::new();
     let began = now();
     let lane = tokio::task::JoinSet::from_iter([bench.lane().run(stop.clone())]);
     for poll in 0..DELIVERIES / NEW_PER_POLL {
         bench.commit(poll * NEW_PER_POLL..(poll + 1) * NEW_PER_POLL).await;
     }
-    while count.load(Ordering::Relaxed) - before < DELIVERIES {
-        tokio::task::yield_now().await;
-    }
+    receipts.wait(before, DELIVERIES).await;
     stop.cancel();
     lane.join_all().await;
     let elapsed = began.elapsed();
@@ -125,18 +124,16 @@ async fn through_the_store(address: SocketAddr, count: &AtomicUsize) -> Duration
 
 /// Measures from a change being detected to its receipt, one at a time.
 async fn latency() {
-    let (address, count) = receiver();
+    let (address, receipts) = receiver();
     let bench = Bench::new(address);
     let stop = CancellationToken::new();
     let lane = tokio::task::JoinSet::from_iter([bench.lane().run(stop.clone())]);
     let mut latencies = Vec::new();
     for number in 0..300 {
-        let before = count.load(Ordering::Relaxed);
+        let before = receipts.count();
         let began = now();
         bench.commit(number..number + 1).await;
-        while count.load(Ordering::Relaxed) == before {
-            tokio::task::yield_now().await;
-        }
+        receipts.wait(before, 1).await;
         latencies.push(began.elapsed());
     }
     stop.cancel();
@@ -244,13 +241,38 @@ fn state(at: pollhook::model::time::Timestamp) -> ConnectorState {
     }
 }
 
+/// What a receiver has got.
+#[derive(Default)]
+struct Receipts {
+    count: AtomicUsize,
+    wanted: AtomicUsize,
+    reached: Notify,
+}
+
+impl Receipts {
+    /// Waits, without taking processor time from what is measured, until so many more have arrived than `before`.
+    async fn wait(&self, before: usize, more: usize) {
+        self.wanted.store(before + more, Ordering::SeqCst);
+        while self.count() < before + more {
+            self.reached.notified().await;
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
 /// Starts a receiver that answers 204 and counts.
-fn receiver() -> (SocketAddr, Arc<AtomicUsize>) {
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = count.clone();
+fn receiver() -> (SocketAddr, Arc<Receipts>) {
+    let receipts = Arc::new(Receipts::default());
+    let counting = receipts.clone();
     let router = Router::new().fallback(move |_body: Bytes| {
-        counted.fetch_add(1, Ordering::Relaxed);
+        let count = counting.count.fetch_add(1, Ordering::SeqCst) + 1;
+        if count == counting.wanted.load(Ordering::SeqCst) {
+            counting.reached.notify_one();
+        }
         async { Ok::<_, Infallible>(StatusCode::NO_CONTENT.into_response()) }
     });
-    (loopback::serve(router), count)
+    (loopback::serve(router), receipts)
 }
