@@ -225,20 +225,8 @@ fn event(clock: &SharedClock, number: usize) -> Event {
 
 fn state(at: pollhook::model::time::Timestamp) -> ConnectorState {
     let none = BodyHash([0; 32]);
-    ConnectorState {
-        polled_at: at,
-        succeeded_at: Some(at),
-        compared_at: Some(at),
-        baselined: true,
-        cursor: None,
-        pages: Vec::new(),
-        digest: RulesMemory { pages: none, keys: none, fingerprints: none },
-        items: 0,
-        failures: 0,
-        failing_since: None,
-        last_error: None,
-        not_before: None,
-    }
+    let rules = RulesMemory { pages: none, keys: none, fingerprints: none };
+    ConnectorState { baselined: true, ..ConnectorState::first(at, rules) }
 }
 
 /// What a receiver has got.

@@ -116,20 +116,8 @@ async fn fill(folder: &Path) {
         SeenUpdate { seen, kept: None, event: None }
     });
     let none = BodyHash([0; 32]);
-    let state = ConnectorState {
-        polled_at: at,
-        succeeded_at: Some(at),
-        compared_at: Some(at),
-        baselined: true,
-        cursor: None,
-        pages: Vec::new(),
-        digest: RulesMemory { pages: none, keys: none, fingerprints: none },
-        items: SEEN_ITEMS as u64,
-        failures: 0,
-        failing_since: None,
-        last_error: None,
-        not_before: None,
-    };
+    let rules = RulesMemory { pages: none, keys: none, fingerprints: none };
+    let state = ConnectorState { baselined: true, ..ConnectorState::first(at, rules) };
     let commit = PollCommit { at, updates: updates.collect(), news: Vec::new(), state, forget_before: None };
     let began = now();
     store.commit_poll(lease.expect("nobody else polls"), commit).await.expect("the store works");

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "telemetry"]),
     ("poll", &["clock", "http", "model", "store", "telemetry"]),
     ("deliver", &["clock", "http", "model", "store", "telemetry"]),
-    ("server", &["clock", "config", "deliver", "model", "service", "store", "telemetry"]),
+    ("server", &["clock", "config", "deliver", "model", "store", "telemetry"]),
     ("service", &["clock", "config", "deliver", "http", "model", "poll", "server", "store", "telemetry"]),
     ("cli", &["clock", "config", "deliver", "http", "model", "poll", "server", "service", "store", "telemetry"]),
     ("main", &["cli"]),

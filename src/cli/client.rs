@@ -12,7 +12,7 @@ use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method}
 use crate::model::quantity::ByteSize;
 use crate::model::secret::Secret;
 use crate::server::wire::SLOWEST_ANSWER;
-use crate::service::supervisor::describe_error;
+use crate::telemetry::describe_error;
 
 /// Which service a command asks.
 #[derive(Debug, clap::Args)]

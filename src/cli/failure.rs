@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::output::Output;
 use crate::config::Diagnostics;
-use crate::service::supervisor::describe_error;
+use crate::telemetry::describe_error;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

@@ -107,7 +107,7 @@ fn response(fields: &Fields<'_>) -> Option<Response> {
     let fields = fields.table_or_empty("response")?;
     let format = fields.choice("format", &[ResponseFormat::Json]);
     let (items, error) = (fields.expression("items"), fields.expression("error"));
-    Some(Response { format: Some(format?), items: items?, error })
+    Some(Response { format, items: items?, error })
 }
 
 fn item(fields: &Fields<'_>) -> Option<ItemRules> {

@@ -14,7 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::gate::Opening;
-use self::worker::Worker;
+use self::worker::{Worker, memory_of_url};
 use super::render::Renderer;
 use crate::clock::SharedClock;
 use crate::http::HttpClient;
@@ -22,7 +22,7 @@ use crate::model::event::Route;
 use crate::model::id::SubscriptionName;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
-use crate::store::{ClaimedDelivery, LaneState, Settlement, SharedStore, Store, StoreError};
+use crate::store::{ClaimedDelivery, Disabled, LaneState, Settlement, SharedStore, Store, StoreError};
 use crate::telemetry::SharedTelemetry;
 
 /// What all lanes share.
@@ -299,6 +299,12 @@ impl Alarm {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Returns since when and why nothing is sent to a subscription, if that is so. Another URL than the one that was
+/// disabled is sent to.
+pub fn disabled<'s>(subscription: &Subscription, state: &'s LaneState) -> Option<&'s Disabled> {
+    state.disabled.as_ref().filter(|disabled| disabled.url == memory_of_url(subscription))
 }
 
 /// Enables a subscription that is disabled or paused. Returns whether it was.

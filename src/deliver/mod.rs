@@ -13,7 +13,7 @@ mod send;
 mod sign;
 mod verdict;
 
-pub use lane::{DeliverContext, Lane, enable};
+pub use lane::{DeliverContext, Lane, disabled, enable};
 pub use matching::SubscriptionSet;
 pub use render::{Rendered, Renderer};
 pub use sign::{Signer, VerifyError, VerifyingKey, verify};

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 
 use super::ServerState;
 use super::problem::Problem;
-use crate::service::supervisor::describe_error;
+use crate::telemetry::describe_error;
 
 /// How long the store may take to make a marker durable before the service counts as not ready.
 const SLOWEST_COMMIT: Duration = Duration::from_secs(5);

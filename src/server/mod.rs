@@ -27,7 +27,6 @@ use crate::model::connector::Connector;
 use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::secret::Secret;
 use crate::model::subscription::Subscription;
-use crate::service::supervisor::TaskError;
 use crate::store::SharedStore;
 use crate::telemetry::SharedTelemetry;
 
@@ -56,9 +55,8 @@ impl ServerState {
 }
 
 /// Serves until it is told to stop; then requests under way are finished.
-pub async fn run(listener: TcpListener, state: Arc<ServerState>, stop: CancellationToken) -> Result<(), TaskError> {
-    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
+pub async fn run(listener: TcpListener, state: Arc<ServerState>, stop: CancellationToken) -> std::io::Result<()> {
+    axum::serve(listener, router(state)).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 fn router(state: Arc<ServerState>) -> Router {

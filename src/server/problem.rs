@@ -6,8 +6,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::service::supervisor::describe_error;
 use crate::store::StoreError;
+use crate::telemetry::describe_error;
 
 /// An error answer: `application/problem+json`.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ fn named<'a>(state: &'a ServerState, name: &str) -> Result<&'a Subscription, Pro
 async fn view(state: &ServerState, subscription: &Subscription) -> Result<SubscriptionView, Problem> {
     let lane = state.store.lane_state(&subscription.name).await?;
     let deliveries = state.store.lane_counts(&subscription.name, MOST_COUNTED).await?;
-    let disabled = lane.disabled.filter(|disabled| disabled.url == subscription.url.as_str());
+    let disabled = deliver::disabled(subscription, &lane).cloned();
     let paused_until = lane.paused_until.filter(|until| *until > state.clock.now());
     let status = if disabled.is_some() {
         LaneStatus::Disabled

@@ -60,7 +60,7 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
         move |stop| {
             let listener = listener.lock().unwrap_or_else(PoisonError::into_inner).take();
             let state = state.clone();
-            async move { server::run(listener.expect("the server is started once"), state, stop).await }
+            async move { Ok(server::run(listener.expect("the server is started once"), state, stop).await?) }
         },
     );
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::telemetry::describe_error;
 
 /// Why a task failed, for the log.
 pub type TaskError = Box<dyn std::error::Error + Send + Sync>;
@@ -150,18 +151,6 @@ where
         stop.run_until_cancelled(clock.sleep_until(until)).await?;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
-}
-
-/// Returns an error and its causes in one line.
-pub fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 fn describe_panic(panic: &(dyn Any + Send)) -> String {

@@ -160,6 +160,26 @@ pub struct ConnectorState {
     pub not_before: Option<Timestamp>,
 }
 
+impl ConnectorState {
+    /// Returns the state of a connector that is being polled for the first time, under these rules.
+    pub fn first(at: Timestamp, digest: RulesMemory) -> Self {
+        Self {
+            polled_at: at,
+            succeeded_at: None,
+            compared_at: None,
+            baselined: false,
+            cursor: None,
+            pages: Vec::new(),
+            digest,
+            items: 0,
+            failures: 0,
+            failing_since: None,
+            last_error: None,
+            not_before: None,
+        }
+    }
+}
+
 /// The digests of the rules that remembered things came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesMemory {

@@ -62,6 +62,7 @@ store_conformance!(
     retries_fill_the_room_that_first_tries_leave,
     a_retry_falls_due_at_its_time,
     settlements_are_final_and_tell_of_their_attempts,
+    settlements_made_together_succeed_or_fail_each_by_itself,
     long_answers_are_kept_whole,
     news_are_delivered_like_any_event,
     released_deliveries_can_be_claimed_at_once,
@@ -346,6 +347,36 @@ async fn settlements_are_final_and_tell_of_their_attempts(store: SharedStore) {
     assert_eq!(delivery.state, DeliveryState::Dead { at: at(6) + end, reason: DeathReason::Exhausted });
     assert_eq!(attempts, [failed(1, at(5), "refused"), failed(2, at(6), "refused")]);
     assert!(store.delivery(&id(ids[1], "other")).await.expect("a read").is_none());
+}
+
+async fn settlements_made_together_succeed_or_fail_each_by_itself(store: SharedStore) {
+    let keys: Vec<String> = (0..450).map(|number| number.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let ids = create(&*store, &connector("orders"), &keys, &["erp"]).await;
+    let claimed = claim(&store, "erp", 0, keys.len()).await;
+    assert_eq!(claimed.len(), keys.len());
+    // Settled twice, given back, and the rest: retried, or delivered with an answer that alone fills a batch.
+    settle(&store, &claimed[7], 5, Verdict::Delivered).await;
+    store.release_deliveries(vec![claimed[300].lease.clone()]).await.expect("a release");
+    let settlements = claimed.iter().enumerate().map(|(index, claimed)| {
+        let verdict = if index.is_multiple_of(3) { Verdict::Retry(at(60)) } else { Verdict::Delivered };
+        let mut settlement = settlement(claimed, at(5), verdict);
+        if index.is_multiple_of(100) {
+            settlement.attempt.answer = "x".repeat(60_000);
+        }
+        settlement
+    });
+    let results = store.settle_deliveries(settlements.collect()).await;
+    assert_eq!(results.len(), keys.len());
+    for (index, result) in results.iter().enumerate() {
+        assert_eq!(is_stale(result), [7, 300].contains(&index), "{index}: {result:?}");
+    }
+    assert_eq!(state_of(&store, ids[3], "erp").await, DeliveryState::Pending { due: at(60) });
+    assert_eq!(
+        state_of(&store, ids[4], "erp").await,
+        DeliveryState::Delivered { at: at(5) + Duration::from_millis(250) }
+    );
+    assert_eq!(claim_ids(&store, "erp", 6, 9).await, [ids[300]]);
 }
 
 async fn long_answers_are_kept_whole(store: SharedStore) {

@@ -159,7 +159,11 @@ static LINK: Keys = Keys {
 static RESPONSE: Keys = Keys {
     what: "`response`",
     all: &[
-        Key::new("format", Kind::Choice(&RESPONSE_FORMATS), "The format of the answer.").or("json"),
+        Key::new(
+            "format",
+            Kind::Choice(&RESPONSE_FORMATS),
+            "The format of the answer; without it, its `Content-Type` tells.",
+        ),
         Key::new("items", Kind::Expression, "Yields the items.").or(".[]"),
         Key::new("error", Kind::Expression, "Truthy means that this answer is a failure, whatever its status."),
     ],

@@ -210,7 +210,7 @@ impl Worker {
 
 /// Returns the subscription's URL as it may be stored: secrets are taken out, and a hash stands for them, so that
 /// another secret still makes another receiver.
-fn memory_of_url(subscription: &Subscription) -> String {
+pub(super) fn memory_of_url(subscription: &Subscription) -> String {
     let url = subscription.url.as_str();
     let redacted = subscription.redactor.redact(url);
     if redacted == url { redacted } else { format!("{redacted} ({})", &blake3::hash(url.as_bytes()).to_hex()[..16]) }
