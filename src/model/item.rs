@@ -1,23 +1,61 @@
 //! Records of an API, and what is remembered of them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::fingerprint::{BodyHash, Fingerprint, KeyHash};
+use super::json;
 use super::time::Timestamp;
 
 /// One record of the API in the form that detection compares.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Item {
     /// What identifies the item within its connector, as text.
-    pub key: String,
+    pub key: Arc<str>,
     /// The hash of `key`.
     pub key_hash: KeyHash,
     /// The hash of what counts as its content.
     pub fingerprint: Fingerprint,
     /// The whole record, with numbers exactly as the API wrote them.
-    pub value: Value,
+    pub record: Record,
+}
+
+/// An item's whole record: a value, or the text from which it is parsed when it is needed, because of most items nothing
+/// but the fingerprint is.
+#[derive(Debug, Clone)]
+pub struct Record(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    Value(Value),
+    /// Part of a page's bytes, which stay in memory for as long as it does.
+    Text(Bytes),
+}
+
+impl Record {
+    /// Returns the record that has this JSON text, which has been parsed before: what is not JSON is no record.
+    pub fn of_text(text: Bytes) -> Self {
+        Self(Form::Text(text))
+    }
+
+    /// Returns the record's value, parsing it if need be.
+    pub fn value(&self) -> Cow<'_, Value> {
+        match &self.0 {
+            Form::Value(value) => Cow::Borrowed(value),
+            Form::Text(text) => Cow::Owned(json::parse(text).expect("a text that was parsed before is JSON")),
+        }
+    }
+}
+
+impl From<Value> for Record {
+    fn from(value: Value) -> Self {
+        Self(Form::Value(value))
+    }
 }
 
 /// Whether a seen item is in its source, as far as complete polls have told.

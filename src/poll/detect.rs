@@ -132,7 +132,7 @@ fn match_up<'a>(seen: &'a [SeenItem], items: &[Item]) -> Matches<'a> {
         }
         let known = seen.next_if(|seen| seen.key_hash == key_hash);
         if occurrences.len() > 1 {
-            matches.notes.push(Note::DuplicateKey { key: items[last].key.clone(), count: occurrences.len() });
+            matches.notes.push(Note::DuplicateKey { key: items[last].key.to_string(), count: occurrences.len() });
         }
         // Pages that shift while they are read show an item twice, maybe once in an older version. While the version
         // that is remembered still shows, there is nothing to tell.
@@ -202,7 +202,7 @@ impl Detector<'_> {
             first_seen: seen.map_or(self.at, |seen| seen.first_seen),
             last_seen: self.at,
             presence: Presence::Present,
-            key: keeps_key.then(|| item.key.clone()),
+            key: keeps_key.then(|| item.key.to_string()),
         })
     }
 

@@ -36,7 +36,7 @@ pub(super) struct Subject<'a> {
 /// Returns the event of an item's creation, as a poll at that time would send it.
 pub fn created_event(connector: &Connector, item: &Item, at: Timestamp) -> Result<Event, EventError> {
     let change = Change { kind: ChangeKind::Created, reappeared: false };
-    event(connector, change, Subject { key: &item.key, value: Some(&item.value), kept: None }, at)
+    event(connector, change, Subject { key: &item.key, value: Some(&item.record.value()), kept: None }, at)
 }
 
 /// Returns the event of a change.

@@ -1,14 +1,18 @@
-//! A page's value → its items.
+//! A page's bytes → its items.
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde_json::Value;
 
+use super::decode::{decode, elements};
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
+use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use crate::model::connector::Connector;
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
-use crate::model::item::Item;
+use crate::model::item::{Item, Record};
+use crate::model::json;
 
 /// The longest key, in bytes.
 pub const LONGEST_KEY: usize = 1024;
@@ -16,16 +20,76 @@ pub const LONGEST_KEY: usize = 1024;
 /// The most characters of a source's own error message that are repeated.
 const LONGEST_REPORT: usize = 500;
 
+/// The most levels of arrays and objects that a page may have: as many as are parsed.
+const MOST_LEVELS: usize = 127;
+
 /// What a page holds.
 #[derive(Debug)]
 pub(super) struct Extraction {
     pub items: Vec<Item>,
     /// How many values `response.items` gave, before `item.filter`.
     pub yielded: usize,
+    /// What the items' texts came to, if they were told apart; of more than [`MOST_TEXTS`] only so many that it shows.
+    pub meanings: Vec<Meaning>,
 }
 
-/// Returns the items of a page's value, which is the page of this number, counted from 1.
-pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
+/// Returns the items of a page, which is that of this number, counted from 1. An item is not parsed if it is remembered
+/// what its text came to.
+pub(super) fn extract(
+    connector: &Connector,
+    page: usize,
+    content_type: Option<&str>,
+    body: &Bytes,
+    memo: &Memo,
+) -> Result<Extraction, PageError> {
+    if let Some(extraction) = extract_texts(connector, content_type, body, memo) {
+        return Ok(extraction);
+    }
+    let value = decode(connector.response.format, content_type, body, &connector.redactor)?;
+    extract_values(connector, page, value)
+}
+
+/// Returns the items of a page without parsing it as a whole; `None` if that cannot be done, or if anything is wrong
+/// with it or with an item: then parsing it finds out what.
+fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes, memo: &Memo) -> Option<Extraction> {
+    let names = connector.response.items.listing().filter(|_| connector.response.error.is_none())?;
+    let texts = elements(connector.response.format, content_type, body, &names)?;
+    let most_levels = MOST_LEVELS.checked_sub(names.len() + 1)?;
+    let mut extraction = Extraction {
+        items: Vec::with_capacity(texts.len()),
+        yielded: texts.len(),
+        meanings: Vec::with_capacity(texts.len().min(MOST_TEXTS + 1)),
+    };
+    let mut canonical = Canonical::default();
+    for text in texts {
+        let text = text.get().as_bytes();
+        let hash = blake3::hash(text);
+        let identity = match memo.get(&hash) {
+            Some(identity) => identity.clone(),
+            None => {
+                let value = json::parse(text).ok().filter(|value| is_within(value, most_levels))?;
+                identify(connector, &value, &mut canonical).ok()?
+            }
+        };
+        if extraction.meanings.len() <= MOST_TEXTS {
+            extraction.meanings.push((hash, identity.clone()));
+        }
+        extraction.items.extend(identity.map(|identity| item(identity, Record::of_text(body.slice_ref(text)))));
+    }
+    Some(extraction)
+}
+
+/// Tells whether a value has so many levels at most.
+fn is_within(value: &Value, most: usize) -> bool {
+    match value {
+        Value::Array(elements) => most > 0 && elements.iter().all(|element| is_within(element, most - 1)),
+        Value::Object(members) => most > 0 && members.values().all(|member| is_within(member, most - 1)),
+        _ => true,
+    }
+}
+
+/// Returns the items of a page's value.
+fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
     check_reported_error(connector, &value)?;
     // A failed expression leaves nothing to show, so that has to be set aside first.
     let excerpt = Excerpt::of_value(&connector.redactor, &value);
@@ -40,10 +104,8 @@ pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Resul
     let mut items = Vec::with_capacity(yielded);
     let mut canonical = Canonical::default();
     for (index, value) in values.into_iter().enumerate() {
-        match item(connector, &value, &mut canonical) {
-            Ok(Some((key, fingerprint))) => {
-                items.push(Item { key_hash: KeyHash::of(&key), key, fingerprint, value });
-            }
+        match identify(connector, &value, &mut canonical) {
+            Ok(Some(identity)) => items.push(item(identity, value.into())),
             Ok(None) => {}
             Err(problem) => {
                 let excerpt = Excerpt::of_value(&connector.redactor, &value);
@@ -54,7 +116,11 @@ pub(super) fn extract(connector: &Connector, page: usize, value: Value) -> Resul
             }
         }
     }
-    Ok(Extraction { items, yielded })
+    Ok(Extraction { items, yielded, meanings: Vec::new() })
+}
+
+fn item(Identity { key, key_hash, fingerprint }: Identity, record: Record) -> Item {
+    Item { key, key_hash, fingerprint, record }
 }
 
 fn check_reported_error(connector: &Connector, value: &Value) -> Result<(), PageError> {
@@ -75,12 +141,8 @@ fn check_reported_error(connector: &Connector, value: &Value) -> Result<(), Page
     }
 }
 
-/// Returns an item's key and fingerprint; `None` if the filter leaves it out.
-fn item(
-    connector: &Connector,
-    value: &Value,
-    canonical: &mut Canonical,
-) -> Result<Option<(String, Fingerprint)>, ItemProblem> {
+/// Returns an item's identity; `None` if the filter leaves it out.
+fn identify(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Option<Identity>, ItemProblem> {
     if let Some(filter) = &connector.item.filter
         && !filter.is_truthy(value).map_err(|error| failed("item.filter", filter, error))?
     {
@@ -90,7 +152,8 @@ fn item(
     if key.len() > LONGEST_KEY {
         return Err(ItemProblem::LongKey(key.len()));
     }
-    Ok(Some((key, fingerprint(connector, value, canonical)?)))
+    let fingerprint = fingerprint(connector, value, canonical)?;
+    Ok(Some(Identity { key_hash: KeyHash::of(&key), key: key.into(), fingerprint }))
 }
 
 fn failed(setting: &'static str, expression: &Expression, error: ExpressionError) -> ItemProblem {
@@ -145,3 +208,6 @@ fn fingerprint(connector: &Connector, value: &Value, canonical: &mut Canonical) 
     }
     Ok(canonical.finish())
 }
+
+#[cfg(test)]
+mod tests;

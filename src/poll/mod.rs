@@ -14,6 +14,7 @@ mod auth;
 mod decode;
 mod extract;
 mod fetch;
+mod memo;
 mod paginate;
 mod patch;
 mod request;

@@ -1,6 +1,6 @@
 //! One poll: lease, walk, detect, commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
+use super::memo::Memo;
 use super::paginate;
 use super::report::{ChangeCounts, PollOutcome, PollReport};
 use super::request::PageRequest;
@@ -59,6 +60,8 @@ pub struct PollContext {
 pub struct Poller {
     connector: Arc<Connector>,
     context: PollContext,
+    /// Of the last poll that read all pages.
+    memo: Arc<Mutex<Arc<Memo>>>,
 }
 
 /// Why a poll ended before it came to a commit of its own.
@@ -76,7 +79,7 @@ impl From<StoreError> for Broken {
 impl Poller {
     /// Returns what polls a connector.
     pub fn new(connector: Arc<Connector>, context: PollContext) -> Self {
-        Self { connector, context }
+        Self { connector, context, memo: Arc::default() }
     }
 
     /// Returns the connector that is polled.
@@ -162,8 +165,9 @@ impl Poller {
     ) -> Option<Result<Walked, PollFailure>> {
         let PollContext { http, clock, telemetry, .. } = &self.context;
         let mut walker = Walker::new(Arc::clone(&self.connector), http.clone(), clock.clone(), telemetry.clone());
+        walker.memo = Arc::clone(&self.memo.lock().unwrap_or_else(PoisonError::into_inner));
         let longest = longest_fetching(&self.connector);
-        let found = tokio::select! {
+        let mut found = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             found = self.walk(&mut walker, state, report.at) => Some(found),
@@ -172,6 +176,9 @@ impl Poller {
                 Some(Err(PollFailure::of(&self.connector, &cause)))
             }
         };
+        if let Some(Ok(Walked::Read(Reading { memo, failure: None, .. }))) = &mut found {
+            *self.memo.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(std::mem::take(memo));
+        }
         report.pages = walker.visits.len();
         report.requests = walker.requests;
         report.bytes = walker.visits.iter().map(|visit| visit.bytes).sum();
@@ -208,7 +215,7 @@ impl Poller {
         reading: Reading,
         report: &mut PollReport,
     ) -> Result<Prepared, Broken> {
-        let Reading { items, pages, completeness, truncation, failure } = reading;
+        let Reading { items, pages, completeness, truncation, failure, .. } = reading;
         report.items = items.len();
         report.notes.extend(truncation.map(|truncation| format!("paging stopped: {truncation}")));
         let at = report.at;
@@ -359,15 +366,17 @@ fn update(
     at: Timestamp,
 ) -> Result<SeenUpdate, EventError> {
     let item = finding.item.map(|index| &items[index]);
+    let keeps = connector.changes.previous;
+    let value = item.filter(|_| keeps || finding.change.is_some()).map(|item| item.record.value());
     let event = match finding.change {
         None => None,
         Some(change) => {
-            let key = item.map(|item| item.key.as_str()).or(finding.seen.key.as_deref()).unwrap_or_default();
-            let subject = Subject { key, value: item.map(|item| &item.value), kept };
+            let key = item.map(|item| &*item.key).or(finding.seen.key.as_deref()).unwrap_or_default();
+            let subject = Subject { key, value: value.as_deref(), kept };
             Some(route.route(event(connector, change, subject, at)?))
         }
     };
-    let kept = item.filter(|_| connector.changes.previous).map(|item| keep(&item.value));
+    let kept = value.filter(|_| keeps).map(|value| keep(&value));
     Ok(SeenUpdate { seen: finding.seen, kept, event })
 }
 

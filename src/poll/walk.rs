@@ -9,10 +9,10 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::decode::decode;
-use super::error::{PageError, PollFailure, beginning};
-use super::extract::{Extraction, extract};
+use super::error::{PollFailure, beginning};
+use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
+use super::memo::Memo;
 use super::paginate;
 use super::request::PageRequest;
 use crate::clock::SharedClock;
@@ -33,6 +33,8 @@ pub(super) struct Walker {
     telemetry: SharedTelemetry,
     /// How much of each page's answer is shown in its visit.
     pub answer_shown: usize,
+    /// What texts came to in an earlier poll under the same rules.
+    pub memo: Arc<Memo>,
     /// Every page that was answered, in the order of the requests.
     pub visits: Vec<Visit>,
     /// How many requests were sent, redirects and repeated tries included.
@@ -71,6 +73,8 @@ pub(super) enum Walked {
 #[derive(Debug)]
 pub(super) struct Reading {
     pub items: Vec<Item>,
+    /// What their texts came to.
+    pub memo: Memo,
     /// What to remember of the pages; empty if nothing is to be.
     pub pages: Vec<PageMemory>,
     pub completeness: Completeness,
@@ -83,6 +87,7 @@ pub(super) struct Reading {
 struct Page {
     url: Url,
     answer: Answer,
+    hash: BodyHash,
 }
 
 /// Whether pages are those that are remembered.
@@ -94,15 +99,18 @@ enum Revisit {
     Differs(Option<Box<Page>>),
 }
 
-/// What a page's bytes mean.
-struct Understood {
-    hash: BodyHash,
-    extraction: Extraction,
-}
-
 impl Walker {
     pub fn new(connector: Arc<Connector>, http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
-        Self { connector, http, clock, telemetry, answer_shown: 0, visits: Vec::new(), requests: 0 }
+        Self {
+            connector,
+            http,
+            clock,
+            telemetry,
+            answer_shown: 0,
+            memo: Arc::default(),
+            visits: Vec::new(),
+            requests: 0,
+        }
     }
 
     /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
@@ -127,9 +135,12 @@ impl Walker {
                 return Ok(Revisit::Differs(None));
             }
             let answer = self.fetch(first, &request, Some(memory)).await?;
-            if !answer.is_not_modified() && hash(&answer.response.body).await != memory.body {
-                let page = (index == 0).then(|| Box::new(Page { url: request.url, answer }));
-                return Ok(Revisit::Differs(page));
+            if !answer.is_not_modified() {
+                let hash = hash(&answer.response.body).await;
+                if hash != memory.body {
+                    let page = (index == 0).then(|| Box::new(Page { url: request.url, answer, hash }));
+                    return Ok(Revisit::Differs(page));
+                }
             }
             let mut next = self.next_page(&request.url, &answer)?.map(String::from);
             if next.is_none() && answer.is_not_modified() {
@@ -147,10 +158,11 @@ impl Walker {
         Ok(Revisit::Unchanged { completeness })
     }
 
-    /// Reads all pages, page by page, so that the bytes of one are in memory at a time.
+    /// Reads all pages, page by page. The bytes of those whose items are texts in them stay in memory.
     async fn read(&mut self, first: &PageRequest, first_page: Option<Box<Page>>) -> Result<Reading, PollFailure> {
         let mut reading = Reading {
             items: Vec::new(),
+            memo: Memo::default(),
             pages: Vec::new(),
             completeness: Completeness::Complete,
             truncation: None,
@@ -204,15 +216,20 @@ impl Walker {
         at_hand: Option<Box<Page>>,
         reading: &mut Reading,
     ) -> Result<Option<Url>, PollFailure> {
-        let answer = match at_hand {
-            Some(page) if page.url == request.url => page.answer,
-            _ => self.fetch(first, request, None).await?,
+        let (answer, hash) = match at_hand {
+            Some(page) if page.url == request.url => (page.answer, Some(page.hash)),
+            _ => (self.fetch(first, request, None).await?, None),
         };
         let connector = Arc::clone(&self.connector);
+        let memo = Arc::clone(&self.memo);
         let content_type = answer.content_type().map(str::to_owned);
         let body = answer.response.body.clone();
-        let understood = compute(move || understand(&connector, number, content_type.as_deref(), &body)).await;
-        let Understood { hash, extraction } = understood
+        let understood = compute(move || {
+            let extraction = extract(&connector, number, content_type.as_deref(), &body, &memo)?;
+            Ok((extraction, hash.unwrap_or_else(|| BodyHash::of(&body))))
+        });
+        let (extraction, hash) = understood
+            .await
             .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, &answer.url), &error))?;
         let next = self.next_page(&request.url, &answer)?;
         if let Some(visit) = self.visits.last_mut() {
@@ -220,6 +237,7 @@ impl Walker {
             visit.items = extraction.items.len();
         }
         reading.items.extend(extraction.items);
+        reading.memo.extend(extraction.meanings);
         reading.pages.push(PageMemory {
             url: shown(&self.connector, &request.url),
             etag: answer.etag(),
@@ -266,16 +284,6 @@ impl Walker {
         paginate::next_page(&self.connector, &answer.url, &answer.response.headers)
             .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, page), &error))
     }
-}
-
-fn understand(
-    connector: &Connector,
-    number: usize,
-    content_type: Option<&str>,
-    body: &Bytes,
-) -> Result<Understood, PageError> {
-    let value = decode(connector.response.format, content_type, body, &connector.redactor)?;
-    Ok(Understood { hash: BodyHash::of(body), extraction: extract(connector, number, value)? })
 }
 
 /// The largest body that is hashed where it is, because handing it over would take longer.

@@ -25,6 +25,7 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     pub context: PollContext,
     pub connector: Arc<Connector>,
+    poller: Poller,
 }
 
 /// Every event goes to one subscription.
@@ -54,12 +55,14 @@ impl World {
             telemetry: Telemetry::shared(),
         };
         let connector = connector(&source, rules);
-        Self { source, clock, store, context, connector }
+        let poller = Poller::new(Arc::clone(&connector), context.clone());
+        Self { source, clock, store, context, connector, poller }
     }
 
     /// Edits the connector's rules.
     pub fn edit(&mut self, rules: &str) {
         self.connector = connector(&self.source, rules);
+        self.poller = Poller::new(Arc::clone(&self.connector), self.context.clone());
     }
 
     /// Answers with this JSON from now on.
@@ -69,7 +72,7 @@ impl World {
     }
 
     pub fn poller(&self) -> Poller {
-        Poller::new(Arc::clone(&self.connector), self.context.clone())
+        self.poller.clone()
     }
 
     pub fn shared_clock(&self) -> SharedClock {
@@ -84,8 +87,7 @@ impl World {
     /// Polls once, with a clock that goes on by so much each [`TICK`].
     pub async fn poll_with_ticks_of(&self, step: Duration) -> PollReport {
         self.clock.advance(Duration::from_secs(60));
-        let poller = self.poller();
-        let mut poll = pin!(poller.poll());
+        let mut poll = pin!(self.poller.poll());
         loop {
             match tokio::time::timeout(TICK, &mut poll).await {
                 Ok(report) => return report.expect("the store works"),

@@ -88,6 +88,15 @@ impl Expression {
         &self.source
     }
 
+    /// Returns the names of the members that lead to the elements which the expression gives: `data` and `items` for
+    /// `.data.items[]`. `None` if it is anything else than such a path.
+    pub fn listing(&self) -> Option<Vec<&str>> {
+        match &self.form {
+            Form::Path(path) => path.listing(),
+            Form::Program(_) => None,
+        }
+    }
+
     /// Returns all outputs for an input, in order; those of a plain path such as `.a.b[]` are borrowed from it.
     pub fn outputs<'a>(&self, input: &'a Value) -> Result<Vec<Cow<'a, Value>>, ExpressionError> {
         match &self.form {

@@ -60,6 +60,16 @@ impl Path {
         (steps.len() <= MOST_STEPS).then(|| Self { steps: steps.into() })
     }
 
+    /// Returns the names of the members that lead to what the path iterates over in the end, if it does nothing else.
+    pub(super) fn listing(&self) -> Option<Vec<&str>> {
+        let (Step { select: Select::Each, .. }, steps) = self.steps.split_last()? else { return None };
+        let names = steps.iter().map(|step| match &step.select {
+            Select::Member(name) => Some(&**name),
+            Select::Element(_) | Select::Each => None,
+        });
+        names.collect()
+    }
+
     pub(super) fn outputs<'a>(&self, source: &str, input: &'a Value) -> Result<Vec<&'a Value>, String> {
         let mut outputs = Vec::new();
         self.walk(source, 0, input, None, &mut outputs)?;

@@ -44,6 +44,20 @@ fn plain_paths_do_as_in_jq() {
 }
 
 #[test]
+fn a_path_to_a_listing_is_recognised() {
+    let check = |source: &str, expected: Option<&[&str]>| {
+        let expression = Expression::parse(source).expect("an expression");
+        assert_eq!(expression.listing().as_deref(), expected, "{source}");
+    };
+    check(".[]", Some(&[]));
+    check(".items[]", Some(&["items"]));
+    check(r#" .data?.["the items"][]? "#, Some(&["data", "the items"]));
+    for other in [".", ".items", ".items[].id", ".[][]", ".[0][]", ".items | .[]", ".items[], .more[]"] {
+        check(other, None);
+    }
+}
+
+#[test]
 fn jaq_and_plain_paths_agree() {
     let inputs =
         ["null", "1", r#""s""#, "[]", "[1,[2],{}]", "{}", r#"{"a":[1,{"b":2}],"b":null}"#, r#"[{"a":{"b":3}}]"#];

@@ -1,8 +1,10 @@
 //! A page's bytes → a value. Each format has its own file.
 
 mod json;
+mod listing;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::error::{Excerpt, PageError};
 use crate::model::connector::ResponseFormat;
@@ -27,6 +29,20 @@ pub(super) fn decode(
             content_type: content_type.unwrap_or_default().to_owned(),
             excerpt: Excerpt::of(redactor, body),
         }),
+    }
+}
+
+/// Returns the texts of the elements of the array that these names of members lead to, in a page that is JSON; `None` if
+/// that cannot be done without parsing them, or if anything is odd: then [`decode`] says what. They are not checked.
+pub(super) fn elements<'b>(
+    format: Option<ResponseFormat>,
+    content_type: Option<&str>,
+    body: &'b [u8],
+    names: &[&str],
+) -> Option<Vec<&'b RawValue>> {
+    match format.or_else(|| format_of(content_type, first_byte(body)?)) {
+        Some(ResponseFormat::Json) => listing::elements(without_byte_order_mark(body), names),
+        None => None,
     }
 }
 

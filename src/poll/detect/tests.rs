@@ -22,7 +22,7 @@ fn items(listing: &str) -> Vec<Item> {
 
 fn item(key: &str, version: &str) -> Item {
     let value = json!({"key": key, "version": version});
-    Item { key: key.to_owned(), key_hash: KeyHash::of(key), fingerprint: Fingerprint::of([&value]), value }
+    Item { key: key.into(), key_hash: KeyHash::of(key), fingerprint: Fingerprint::of([&value]), record: value.into() }
 }
 
 fn everything() -> ChangeRules {
@@ -78,7 +78,13 @@ impl History {
             let Some(change) = finding.change else { continue };
             let subject = finding.item.map_or_else(
                 || finding.seen.key.clone().expect("a removed item has its key"),
-                |index| format!("{}={}", items[index].key, items[index].value["version"].as_str().expect("a version")),
+                |index| {
+                    format!(
+                        "{}={}",
+                        items[index].key,
+                        items[index].record.value()["version"].as_str().expect("a version")
+                    )
+                },
             );
             let sign = match (change.kind, change.reappeared) {
                 (ChangeKind::Created, false) => '+',
