@@ -53,8 +53,8 @@ async fn throughput() {
         bare.push(bare_loop(address).await);
         let between = processor_time();
         durable.push(through_the_store(address, &receipts).await);
-        bare_work += between - before;
-        durable_work += processor_time() - between;
+        bare_work += between.saturating_sub(before);
+        durable_work += processor_time().saturating_sub(between);
     }
     let ratios = bare.iter().zip(&durable).map(|(bare, durable)| bare.as_secs_f64() / durable.as_secs_f64());
     let mut ratios: Vec<f64> = ratios.collect();
