@@ -34,7 +34,7 @@ const CONCURRENCY: usize = 64;
 const ROUNDS: usize = 5;
 
 /// How many items one poll finds new.
-const NEW_PER_POLL: usize = 1000;
+const NEW_PER_POLL: usize = 10_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
