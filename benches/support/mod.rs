@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use pollhook::store::embedded::{self, EmbeddedStore, Options};
 use pollhook::telemetry::Telemetry;
 
+/// The allocator of the `pollhook` command.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Returns the present moment.
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures the time that really passes")]
 pub fn now() -> Instant {
