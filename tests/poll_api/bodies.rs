@@ -72,7 +72,7 @@ async fn what_is_not_json_is_shown() {
     the answer is not valid JSON: invalid unicode code point at line 1 column 3; it begins: {"�"}
     the answer is HTML, not JSON; it begins: <!doctype html><title>Log in</title>
     the answer is HTML, not JSON; it begins: <html>
-    the answer is not valid JSON: expected value at line 1 column 1; it begins: a,b\n1,2\n
+    the answer's format "text/csv" is not known; if it is JSON, set `response.format = "json"`; it begins: a,b\n1,2\n
     the answer's body is empty
     the source answered 304 Not Modified
     "##);
