@@ -312,12 +312,12 @@ impl Poller {
             failing_since: None,
             last_error: None,
             not_before: None,
-            ..state.unwrap_or_else(|| never_polled(&self.connector, at))
+            ..state.unwrap_or_else(|| ConnectorState::first(at, memory_of(&self.connector.digest)))
         }
     }
 
     fn failed(&self, state: Option<ConnectorState>, failure: &PollFailure, at: Timestamp) -> ConnectorState {
-        let state = state.unwrap_or_else(|| never_polled(&self.connector, at));
+        let state = state.unwrap_or_else(|| ConnectorState::first(at, memory_of(&self.connector.digest)));
         ConnectorState {
             polled_at: at,
             failures: state.failures.saturating_add(1),
@@ -391,23 +391,6 @@ impl Prepared {
     /// A commit that changes nothing but the state.
     fn only(state: ConnectorState) -> Self {
         Self { updates: Vec::new(), state, forget_before: None }
-    }
-}
-
-fn never_polled(connector: &Connector, at: Timestamp) -> ConnectorState {
-    ConnectorState {
-        polled_at: at,
-        succeeded_at: None,
-        compared_at: None,
-        baselined: false,
-        cursor: None,
-        pages: Vec::new(),
-        digest: memory_of(&connector.digest),
-        items: 0,
-        failures: 0,
-        failing_since: None,
-        last_error: None,
-        not_before: None,
     }
 }
 
