@@ -39,7 +39,9 @@ impl LogOptions {
             .map_err(|error| Failure::Usage(format!("--log {filter:?} is no filter for log lines: {error}")))?;
         let terminal = std::io::stderr().is_terminal();
         let format = self.format.unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A log that cannot be written, on a full disk for example, must not end the service.
+        let builder =
+            tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
         let started = match format {
             LogFormat::Human => builder
                 .with_target(false)

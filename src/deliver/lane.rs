@@ -143,7 +143,7 @@ impl Lane {
                 && rest.is_none()
                 && !self.buffer.is_empty()
                 && self.attempts.len() + self.unsettled.len() + self.settling < self.most_attempts;
-            if pending_settling.is_none() && !self.unsettled.is_empty() {
+            if pending_settling.is_none() && !self.unsettled.is_empty() && rest.is_none() {
                 // Together: what ends while these are being made durable follows with the next ones.
                 let settlements = std::mem::take(&mut self.unsettled);
                 self.settling = settlements.len();

@@ -32,14 +32,18 @@ pub fn open(directory: &Path, options: &Options, telemetry: &SharedTelemetry) ->
     if let Some(noted) = &noted {
         noted.check_file(directory, &place)?;
     }
-    remove_unfinished_snapshots(&place, telemetry).map_err(|source| io_error("open", &place, source))?;
     let open = || {
+        // Also before the second attempt: the first one leaves such a snapshot when there is no room for it.
+        remove_unfinished_snapshots(&place, telemetry).map_err(|source| io_error("open", &place, source))?;
         create_database(directory, &place, options)?;
         SledKeyValue::open(&place, options.cache_bytes)
     };
+    let mut ballast = options.ballast_bytes;
     let kv = match open() {
         Err(StoreError::Io { source, .. }) if is_full(&source) && remove_ballast(directory) => {
             telemetry.store.ballast_removed(directory);
+            // What it held is for writing now; it is put back at a start that finds room.
+            ballast = 0;
             open()
         }
         opened => opened,
@@ -54,7 +58,7 @@ pub fn open(directory: &Path, options: &Options, telemetry: &SharedTelemetry) ->
     }
     let mut canary = Canary { directory: directory.to_owned(), database, sequence, _lock: lock };
     canary.write(sequence).map_err(|source| io_error("write the canary of", directory, source))?;
-    if let Err(error) = place_ballast(directory, options.ballast_bytes) {
+    if let Err(error) = place_ballast(directory, ballast) {
         telemetry.store.ballast_missing(&error);
     }
     Ok(Opened { kv, canary })
@@ -121,7 +125,7 @@ fn lock(directory: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// A kill while the database was being opened leaves these; the database would take them for whole.
+/// A kill or a full disk while the database is being opened leaves these; the database would take them for whole.
 fn remove_unfinished_snapshots(place: &Path, telemetry: &SharedTelemetry) -> io::Result<()> {
     let entries = match fs::read_dir(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,6 +1,7 @@
 //! The store's promises, on memory and on a real disk.
 
 mod conformance;
+mod full_disk;
 mod histories;
 mod opening;
 mod support;
