@@ -103,6 +103,19 @@ fn the_example_configuration_and_the_whole_catalogue_load_without_any_environmen
 }
 
 #[test]
+fn the_first_connector_of_the_readme_loads_as_it_is_printed() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let catalog = format!("catalog.path = \"{}\"\n", root().join("connectors").display());
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let environment = Environment::from([("SHOP_TOKEN", "a token"), ("ERP_SECRET", secret)]);
+    let configuration = configuration::load_files(&[("config.toml", &(catalog + example))], &environment);
+    let names: Vec<&str> = configuration.connectors.iter().map(|connector| connector.name.as_str()).collect();
+    assert_eq!(names, ["rust-releases", "orders"]);
+    assert_eq!(configuration.subscriptions.len(), 1);
+}
+
+#[test]
 fn ready_made_connectors_read_what_their_apis_answer() {
     for (name, connector) in instances() {
         let path = root().join("tests/fixtures/catalog").join(&name).with_extension("json");
