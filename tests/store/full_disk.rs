@@ -54,7 +54,9 @@ async fn work() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, StoreError::Io { .. }), "{error:?}");
+    let StoreError::Io { source, .. } = error else { panic!("{error}") };
+    let advice = "nothing more is written until the store is opened anew: free some space and restart pollhook";
+    assert_eq!(source.to_string(), format!("no storage space; {advice}"));
     assert!(store.check_writable().await.is_err());
     drop(store);
     // What is too little for the database is too much for this test.

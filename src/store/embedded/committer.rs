@@ -362,7 +362,13 @@ impl Worker {
 impl Failure {
     fn of(error: StoreError) -> Self {
         match error {
-            StoreError::Io { place, source, .. } => Self { kind: source.kind(), place, message: source.to_string() },
+            StoreError::Io { place, source, .. } => {
+                let kind = source.kind();
+                // sled hands the system's words on in a form for programmers.
+                let message =
+                    if kind == std::io::ErrorKind::StorageFull { kind.to_string() } else { source.to_string() };
+                Self { kind, place, message }
+            }
             other => Self { kind: std::io::ErrorKind::Other, place: String::new(), message: other.to_string() },
         }
     }
