@@ -6,6 +6,7 @@ mod configuration;
 use configuration::{load_files, try_load};
 use pollhook::config::Environment;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const CONFIG: &str = r#"
 [server]
@@ -43,16 +44,29 @@ auth.header = { name = "X-Token", value = "{{ params.token }}" }
 item.key = ".id"
 "#;
 
-/// Replaces a few characters of a text, but none of a secret.
-fn damaged(text: &str, damages: &[(usize, usize, String)]) -> String {
-    let mut text = text.to_owned();
+/// What tells that a value is a secret.
+const SECRET_NAMES: [&str; 4] = ["token", "password", "secret", "X-"];
+
+/// What begins and ends a text of several lines.
+const LONG_QUOTES: [&str; 2] = ["\"\"\"", "'''"];
+
+fn counts(text: &str, words: &[&str]) -> Vec<usize> {
+    words.iter().map(|word| text.matches(word).count()).collect()
+}
+
+/// Replaces a few characters of a text, but none of a secret. Where that begins or ends a long text, which may take in
+/// whole lines, the names of secrets stay too: a secret that is part of another text under another name looks like any
+/// other word.
+fn damaged(original: &str, damages: &[(usize, usize, String)]) -> String {
+    let mut text = original.to_owned();
     for (at, length, replacement) in damages {
         let boundary = |offset: usize| (offset..=text.len()).find(|offset| text.is_char_boundary(*offset));
         let start = boundary(at % text.len()).expect("the end is a boundary");
         let end = boundary((start + length).min(text.len())).expect("the end is a boundary");
         let mut edited = text.clone();
         edited.replace_range(start..end, replacement);
-        if edited.matches("hunter2").count() == text.matches("hunter2").count() {
+        let same = |words: &[&str]| counts(&edited, words) == counts(original, words);
+        if same(&["hunter2"]) && (same(&LONG_QUOTES) || same(&SECRET_NAMES)) {
             text = edited;
         }
     }
@@ -78,7 +92,12 @@ fn an_undamaged_configuration_loads() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    // The same cases each time: `PROPTEST_CASES` tries more of them.
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(20_261_121),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_damaged_configuration_is_refused_without_a_panic_and_without_a_secret(
