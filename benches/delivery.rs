@@ -190,12 +190,12 @@ impl Bench {
                 first_seen: at,
                 last_seen: at,
                 presence: Presence::Present,
+                epoch: 0,
                 key: None,
             };
             SeenUpdate { seen, kept: None, event: Some(self.route.route(event)) }
         });
-        let commit =
-            PollCommit { at, updates: updates.collect(), news: Vec::new(), state: state(at), forget_before: None };
+        let commit = PollCommit::new(at, updates.collect(), state(at));
         self.store.commit_poll(lease.expect("nobody else polls"), commit).await.expect("the store works");
     }
 }

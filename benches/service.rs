@@ -111,6 +111,7 @@ async fn fill(folder: &Path) {
             first_seen: at,
             last_seen: at,
             presence: Presence::Present,
+            epoch: 0,
             key: None,
         };
         SeenUpdate { seen, kept: None, event: None }
@@ -118,7 +119,7 @@ async fn fill(folder: &Path) {
     let none = BodyHash([0; 32]);
     let rules = RulesMemory { pages: none, keys: none, fingerprints: none };
     let state = ConnectorState { baselined: true, ..ConnectorState::first(at, rules) };
-    let commit = PollCommit { at, updates: updates.collect(), news: Vec::new(), state, forget_before: None };
+    let commit = PollCommit::new(at, updates.collect(), state);
     let began = now();
     store.commit_poll(lease.expect("nobody else polls"), commit).await.expect("the store works");
     let rate = SEEN_ITEMS as f64 / began.elapsed().as_secs_f64();

@@ -71,28 +71,22 @@ fn hashes(numbers: impl Iterator<Item = u64>) -> Vec<KeyHash> {
 fn update(key_hash: KeyHash, event: Option<RoutedEvent>) -> SeenUpdate {
     let (first_seen, last_seen) = (now(), now());
     let fingerprint = Fingerprint(key_hash.0);
-    let seen = SeenItem { key_hash, fingerprint, first_seen, last_seen, presence: Presence::Present, key: None };
+    let seen =
+        SeenItem { key_hash, fingerprint, first_seen, last_seen, presence: Presence::Present, epoch: 0, key: None };
     SeenUpdate { seen, kept: None, event }
 }
 
 async fn poll(store: &EmbeddedStore, updates: Vec<SeenUpdate>) {
     let digest = BodyHash([0; 32]);
+    let digest = RulesMemory { pages: digest, keys: digest, fingerprints: digest };
     let state = ConnectorState {
-        polled_at: now(),
         succeeded_at: Some(now()),
         compared_at: Some(now()),
         baselined: true,
-        cursor: None,
-        pages: Vec::new(),
-        digest: RulesMemory { pages: digest, keys: digest, fingerprints: digest },
-        items: 0,
-        failures: 0,
-        failing_since: None,
-        last_error: None,
-        not_before: None,
+        ..ConnectorState::first(now(), digest)
     };
     let lease = store.lease_poll(&orders(), now(), LEASE).await.expect("an answer").expect("nobody holds it");
-    let commit = PollCommit { at: now(), updates, news: Vec::new(), state, forget_before: None };
+    let commit = PollCommit::new(now(), updates, state);
     store.commit_poll(lease, commit).await.expect("a commit");
 }
 

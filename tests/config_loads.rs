@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use configuration::load_files;
 use pollhook::config::{Environment, StoreChoice};
+use pollhook::model::auth::Auth;
 use pollhook::model::change::{ChangeKind, FirstPoll, Lists};
-use pollhook::model::connector::{Auth, Method, Pagination, RequestBody};
+use pollhook::model::connector::{Method, RequestBody};
+use pollhook::model::pagination::PagingStyle;
 use pollhook::model::quantity::ByteSize;
 use pollhook::model::schedule::Schedule;
 use pollhook::model::subscription::DeliveryFormat;
@@ -120,7 +122,8 @@ retry = ["1s", "2m"]
     assert_eq!((request.timeout, request.max_body), (Duration::from_secs(10), ByteSize::mebibytes(1)));
     let Some(Auth::Basic { username, password }) = &connector.auth else { panic!("basic auth") };
     assert_eq!((username.as_str(), password.expose()), ("me", "from-the-environment"));
-    assert_eq!(connector.pagination, Pagination::Link { max_pages: 7 });
+    assert!(matches!(connector.pagination.style, PagingStyle::Link));
+    assert_eq!(connector.pagination.max_pages, 7);
     assert_eq!(connector.response.items.source(), ".orders[]");
     assert_eq!(connector.response.error.as_ref().expect("an expression").source(), ".error?");
     let item = &connector.item;
@@ -168,7 +171,8 @@ fn what_is_not_written_has_its_documented_default() {
     assert_eq!(configuration.retention, pollhook::store::Retention::default());
     let connector = &configuration.connectors[0];
     assert_eq!(connector.changes, pollhook::model::change::ChangeRules::default());
-    assert_eq!((connector.request.method, &connector.pagination), (Method::Get, &Pagination::Single));
+    assert_eq!(connector.request.method, Method::Get);
+    assert!(matches!(connector.pagination.style, PagingStyle::Single));
     assert_eq!(connector.request.timeout, Duration::from_secs(30));
     assert_eq!(connector.request.max_body, ByteSize::mebibytes(32));
     assert_eq!(connector.response.items.source(), ".[]");

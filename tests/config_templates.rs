@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use configuration::{load_files, try_load};
 use pollhook::config::Environment;
-use pollhook::model::connector::{Auth, Connector, RequestBody};
+use pollhook::model::auth::Auth;
+use pollhook::model::connector::{Connector, RequestBody};
 use pollhook::model::schedule::Schedule;
 use pollhook::model::template::TemplateContext;
 use pollhook::model::time::Timestamp;

@@ -1,19 +1,20 @@
 //! One connector: what was written, merged with its template, becomes what it means.
 
-use std::num::NonZeroU8;
-
 use chrono_tz::Tz;
 
+use super::auth::auth;
+use super::changes::changes;
 use super::digest::digest;
-use super::keys::{FIRST_POLL, LATEST, nearest};
+use super::keys::nearest;
+use super::pagination::pagination;
 use super::params::ParamValues;
-use super::reader::{Fields, choice, not_yet, one_or_list, text, wrong_type};
-use super::request::{auth, pagination, request};
+use super::reader::{Fields, not_yet, one_or_list, text};
+use super::request::request;
+use super::response::response;
 use super::secret::Scope;
 use super::text::Texts;
 use super::tree::NodeValue;
-use crate::model::change::{ChangeKind, ChangeRules, FirstPoll, Lists};
-use crate::model::connector::{Connector, ItemRules, Params, Response, ResponseFormat};
+use crate::model::connector::{Connector, ItemRules, Params};
 use crate::model::id::ConnectorName;
 use crate::model::schedule::{Cron, Schedule};
 use crate::model::secret::Redactor;
@@ -38,17 +39,23 @@ pub(super) fn connector(
     let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
     let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
     Some(Connector {
+        events_as: name.clone()?,
         name: name?,
+        element: None,
         title: title.map(str::to_owned),
         schedule: schedule?,
         jitter: jitter?,
         params: Params(params.all()),
         request,
         auth,
+        tls: None,
         pagination,
         response,
         item,
+        cursor: None,
+        detail: None,
         changes,
+        rate: None,
         digest,
         redactor: Redactor::new(texts.secrets),
     })
@@ -103,13 +110,6 @@ fn timezone(fields: &Fields<'_>) -> Option<Tz> {
     zone
 }
 
-fn response(fields: &Fields<'_>) -> Option<Response> {
-    let fields = fields.table_or_empty("response")?;
-    let format = fields.choice("format", &[ResponseFormat::Json]);
-    let (items, error) = (fields.expression("items"), fields.expression("error"));
-    Some(Response { format, items: items?, error })
-}
-
 fn item(fields: &Fields<'_>) -> Option<ItemRules> {
     let key = fields.required("key").and_then(|_| fields.expressions("key"));
     if let Some(entry) = fields.entry("key")
@@ -120,59 +120,4 @@ fn item(fields: &Fields<'_>) -> Option<ItemRules> {
     let (watch, ignore) = (fields.expressions("watch"), fields.expressions("ignore").unwrap_or_default());
     let (filter, data) = (fields.expression("filter"), fields.expression("data"));
     Some(ItemRules { key: key.filter(|key| !key.is_empty())?, watch, ignore, filter, data })
-}
-
-fn changes(fields: &Fields<'_>) -> Option<ChangeRules> {
-    let fields = fields.table_or_empty("changes")?;
-    let events = kinds(&fields);
-    let lists = fields.choice("lists", &[Lists::Recent, Lists::Everything]);
-    if let (Some(events), Some(Lists::Recent)) = (&events, lists)
-        && events.contains(&ChangeKind::Removed)
-    {
-        let place = fields.entry("events").map_or(fields.place, |entry| entry.node.place);
-        fields.report.error_with_help(
-            place,
-            "\"removed\" needs lists = \"everything\"",
-            "only of a source that lists all its items is a missing one known to be removed",
-        );
-    }
-    let first_poll = first_poll(&fields);
-    let removed_after = fields.count("removed_after").and_then(|count| NonZeroU8::new(u8::try_from(count).ok()?));
-    let (previous, forget_after) = (fields.boolean("previous"), fields.duration("forget_after"));
-    Some(ChangeRules {
-        events: events?,
-        lists: lists?,
-        first_poll: first_poll?,
-        removed_after: removed_after?,
-        previous: previous?,
-        forget_after: forget_after?,
-    })
-}
-
-fn kinds(fields: &Fields<'_>) -> Option<Vec<ChangeKind>> {
-    let Some(entry) = fields.entry("events") else { return Some(ChangeRules::default().events) };
-    let kinds = fields.choices("events", &ChangeKind::ALL)?;
-    if kinds.is_empty() {
-        fields.report.error(entry.node.place, "a connector without events sends nothing");
-    }
-    Some(kinds)
-}
-
-fn first_poll(fields: &Fields<'_>) -> Option<FirstPoll> {
-    let Some(entry) = fields.entry("first_poll") else { return Some(ChangeRules::default().first_poll) };
-    match &entry.node.value {
-        NodeValue::Text(_) => {
-            let index = choice(fields.report, &entry.node, &FIRST_POLL)?;
-            Some([FirstPoll::Baseline, FirstPoll::Send][index])
-        }
-        NodeValue::Table(table) => {
-            let fields = Fields::new(fields.report, table, entry.key_place, &LATEST);
-            fields.required("latest")?;
-            Some(FirstPoll::Latest(usize::try_from(fields.count("latest")?).ok()?))
-        }
-        _ => {
-            wrong_type(fields.report, &entry.node, "\"baseline\", \"send\" or { latest = 5 }");
-            None
-        }
-    }
 }

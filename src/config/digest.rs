@@ -4,11 +4,10 @@ use serde_json::{Value, json};
 
 use super::text::Texts;
 use crate::model::change::{ChangeRules, Lists};
-use crate::model::connector::{
-    ItemRules, JsonTemplate, Method, Pagination, Request, RequestBody, Response, RulesDigest,
-};
+use crate::model::connector::{ItemRules, JsonTemplate, Method, Request, RequestBody, Response, RulesDigest};
 use crate::model::expression::Expression;
 use crate::model::fingerprint::{BodyHash, Fingerprint};
+use crate::model::pagination::{Pagination, PagingStyle};
 use crate::model::template::Template;
 
 /// Returns the digests of a connector's rules. They depend on what the rules mean, not on how they are written: not on
@@ -28,9 +27,9 @@ pub(super) fn digest(
         "query": named(texts, &request.query),
         "body": request.body.as_ref().map(|body| of_body(texts, body)),
         // More pages show items that are not new, only newly looked at.
-        "pagination": match pagination {
-            Pagination::Single => json!("single"),
-            Pagination::Link { max_pages } => json!({ "link": max_pages }),
+        "pagination": match pagination.style {
+            PagingStyle::Link => json!({ "link": pagination.max_pages }),
+            _ => json!("single"),
         },
         "items": response.items.source(),
         "key": sources(&item.key),

@@ -3,17 +3,21 @@
 //! In two stages: what was written (a tree whose nodes know their places, with templates and overrides merged) and what
 //! it means (the model's values). All mistakes of all files are reported at once, each at its place.
 
+mod auth;
 mod catalog;
+mod changes;
 mod connector;
 mod diagnostic;
 mod digest;
 mod environment;
 mod keys;
 mod mask;
+mod pagination;
 mod params;
 mod reader;
 mod report;
 mod request;
+mod response;
 mod secret;
 mod source;
 mod subscription;

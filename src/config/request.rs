@@ -1,10 +1,10 @@
-//! How a connector asks: request, auth and pagination.
+//! How a connector asks.
 
 use super::params::scalar;
 use super::reader::Fields;
 use super::text::Texts;
 use super::tree::{Entry, Node, NodeValue};
-use crate::model::connector::{Auth, JsonTemplate, Method, Pagination, Request, RequestBody};
+use crate::model::connector::{JsonTemplate, Method, Request, RequestBody};
 use crate::model::template::Template;
 
 /// Headers that pollhook sends itself.
@@ -35,47 +35,6 @@ pub(super) fn request(texts: &Texts<'_>, fields: &Fields<'_>) -> Option<Request>
     let (query, headers) = (texts.templates(fields, "query"), texts.templates(fields, "headers"));
     let (timeout, max_body) = (fields.duration("timeout"), fields.size("max_body"));
     Some(Request { method: method?, url: url?, query, headers, body, timeout: timeout?, max_body: max_body? })
-}
-
-/// Reads `auth`; a secret that is empty means none.
-pub(super) fn auth(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Auth> {
-    if let Some(bearer) = fields.table("bearer") {
-        let token = texts.secret(&bearer.required("token")?.node)?;
-        return (!token.expose().is_empty()).then_some(Auth::Bearer { token });
-    }
-    if let Some(basic) = fields.table("basic") {
-        let (username, password) = (basic.required("username"), basic.required("password"));
-        let username = &username?.node;
-        let template = texts.template(username)?;
-        let username = texts.rendered(username, &template)?;
-        let password = texts.secret(&password?.node)?;
-        let given = !username.is_empty() || !password.expose().is_empty();
-        return given.then_some(Auth::Basic { username, password });
-    }
-    if let Some(header) = fields.table("header") {
-        let (name, value) = name_and_value(texts, &header)?;
-        return (!value.expose().is_empty()).then_some(Auth::Header { name, value });
-    }
-    if let Some(query) = fields.table("query") {
-        let (name, value) = name_and_value(texts, &query)?;
-        return (!value.expose().is_empty()).then_some(Auth::Query { name, value });
-    }
-    None
-}
-
-fn name_and_value(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<(String, crate::model::secret::Secret)> {
-    let (name, value) = (fields.required("name"), fields.required("value"));
-    let value = value.and_then(|entry| texts.secret(&entry.node));
-    let name = super::reader::text(fields.report, &name?.node)?.to_owned();
-    Some((name, value?))
-}
-
-/// Reads `pagination`.
-pub(super) fn pagination(fields: Option<&Fields<'_>>) -> Option<Pagination> {
-    match fields.and_then(|fields| fields.table("link")) {
-        Some(link) => Some(Pagination::Link { max_pages: usize::try_from(link.count("max_pages")?).ok()? }),
-        None => Some(Pagination::Single),
-    }
 }
 
 /// Reports a header that cannot be sent, or that pollhook sends itself.

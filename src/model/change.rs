@@ -68,6 +68,39 @@ pub struct ChangeRules {
     pub previous: bool,
     /// How long after an item was last seen in its source it is forgotten.
     pub forget_after: Duration,
+    /// How many changes at once are held for approval.
+    pub hold_above: HoldAbove,
+    /// What becomes of a complete poll without items, where there were some.
+    pub empty: EmptyRule,
+}
+
+/// How many changes of one poll are held for approval: more than this.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HoldAbove {
+    pub created: Option<u64>,
+    pub removed: Option<Share>,
+}
+
+/// A number of items, or a part of those that were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    Count(u64),
+    /// 0 to 100.
+    Percent(u8),
+}
+
+/// What a complete poll without items means, where there were some before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmptyRule {
+    /// That all of them are gone.
+    Ok,
+    /// Nothing, until [`Self::POLLS_UNTIL_BELIEVED`] polls in a row have said so.
+    Suspicious,
+}
+
+impl EmptyRule {
+    /// How many empty polls in a row are believed, however suspicious.
+    pub const POLLS_UNTIL_BELIEVED: u8 = 3;
 }
 
 impl ChangeRules {
@@ -91,6 +124,8 @@ impl Default for ChangeRules {
             removed_after: NonZeroU8::MIN,
             previous: false,
             forget_after: Duration::from_secs(30 * 24 * 60 * 60),
+            hold_above: HoldAbove::default(),
+            empty: EmptyRule::Suspicious,
         }
     }
 }

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::auth::Auth;
 use super::change::ChangeRules;
+use super::cursor::CursorRules;
 use super::expression::Expression;
 use super::fingerprint::BodyHash;
+use super::format::ResponseFormat;
 use super::id::ConnectorName;
+use super::limits::Rate;
+use super::pagination::Pagination;
 use super::quantity::ByteSize;
 use super::schedule::Schedule;
 use super::secret::{Redactor, Secret};
@@ -16,7 +21,13 @@ use super::template::Template;
 /// One configured source.
 #[derive(Debug)]
 pub struct Connector {
+    /// The name under which its state is kept and people see it: the configured name, or `NAME/ELEMENT` for an element of
+    /// `each`.
     pub name: ConnectorName,
+    /// The configured name, which its events and subscriptions go by.
+    pub events_as: ConnectorName,
+    /// The element of `each` that this is, without secrets; its events carry it.
+    pub element: Option<Value>,
     /// What the template calls itself, for people.
     pub title: Option<String>,
     pub schedule: Schedule,
@@ -26,10 +37,18 @@ pub struct Connector {
     pub params: Params,
     pub request: Request,
     pub auth: Option<Auth>,
+    /// What its secure connections need beyond the usual.
+    pub tls: Option<Tls>,
     pub pagination: Pagination,
     pub response: Response,
     pub item: ItemRules,
+    /// Set if the source is asked only for what is new.
+    pub cursor: Option<CursorRules>,
+    /// Set if each new or changed item is asked for by itself.
+    pub detail: Option<Detail>,
     pub changes: ChangeRules,
+    /// How often this connector may send a request.
+    pub rate: Option<Rate>,
     /// What identifies these rules, so that an edit is noticed.
     pub digest: RulesDigest,
     /// Takes this connector's secrets out of what people read.
@@ -88,25 +107,34 @@ pub enum JsonTemplate {
     Other(Value),
 }
 
-/// How requests prove who they are from.
-#[derive(Debug)]
-pub enum Auth {
-    Bearer { token: Secret },
-    Basic { username: String, password: Secret },
-    Header { name: String, value: Secret },
-    Query { name: String, value: Secret },
+/// What secure connections need beyond the usual.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Certificates of authorities that are trusted beside the usual ones, as PEM.
+    pub ca: Option<String>,
+    /// The client's own certificate chain and key.
+    pub identity: Option<ClientIdentity>,
 }
 
-/// How the pages after the first are found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pagination {
-    /// There is one page.
-    Single,
-    /// The `Link` header with `rel="next"` (RFC 8288) names the next page.
-    Link {
-        /// The most pages of one poll; at least 1.
-        max_pages: usize,
-    },
+/// What a client proves who it is with.
+#[derive(Debug, Clone)]
+pub struct ClientIdentity {
+    /// The certificate and those that lead to its authority, as PEM.
+    pub certificate: String,
+    /// As PEM.
+    pub key: Secret,
+}
+
+/// A second request for each new or changed item. What it gives is laid over the item: members over members, and
+/// anything else in the item's place.
+#[derive(Debug)]
+pub struct Detail {
+    /// `{{ item }}` is the item.
+    pub request: Request,
+    /// How the answer is read; `items` gives what is laid over the item.
+    pub response: Response,
+    /// The most of these requests at once; at least 1.
+    pub concurrency: usize,
 }
 
 /// How an answer is read.
@@ -118,12 +146,6 @@ pub struct Response {
     pub items: Expression,
     /// Truthy means that this answer is a failure, whatever its status.
     pub error: Option<Expression>,
-}
-
-/// The formats that answers can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ResponseFormat {
-    Json,
 }
 
 /// What identifies an item and what of it counts.

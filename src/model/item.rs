@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::change::ChangeKind;
 use super::fingerprint::{BodyHash, Fingerprint, KeyHash};
 use super::json;
 use super::time::Timestamp;
@@ -84,6 +85,8 @@ pub struct SeenItem {
     /// When it was last seen, in whole seconds; refreshed once a day at most, so up to a day early.
     pub last_seen: Timestamp,
     pub presence: Presence,
+    /// Under which of its connector's rules for fingerprints it was last seen (`ConnectorState::epoch`).
+    pub epoch: u8,
     /// The key as text; kept where removals are detected, because a removed item can no longer be asked for its key.
     pub key: Option<String>,
 }
@@ -114,6 +117,34 @@ pub struct PageMemory {
     /// The address of the page that followed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// A change that was detected but is not yet an event: it is held for approval, or its detail could not be had.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SetAside {
+    pub key_hash: KeyHash,
+    pub key: String,
+    pub fingerprint: Fingerprint,
+    pub kind: ChangeKind,
+    /// Whether a created item had been removed before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reappeared: bool,
+    pub why: SetAsideReason,
+    /// When it was first set aside.
+    pub since: Timestamp,
+    /// The item as it was found last; `None` for a removed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<KeptItem>,
+}
+
+/// Why a change is not yet an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SetAsideReason {
+    /// There were too many at once: somebody is to approve them.
+    Held,
+    /// Its detail could not be fetched.
+    Detail,
 }
 
 /// An item's record as it is kept for later comparison: its JSON text, with numbers exactly as the API wrote them.

@@ -2,16 +2,22 @@
 //!
 //! Nothing here does I/O, reads a clock or imports another room.
 
+pub mod auth;
 pub mod change;
 pub mod connector;
+pub mod cursor;
 pub mod delivery;
 pub mod event;
 pub mod expression;
 pub mod fingerprint;
+pub mod format;
 pub mod id;
 pub mod item;
 pub mod json;
+pub mod limits;
+pub mod pagination;
 pub mod pattern;
+pub mod poll_record;
 pub mod quantity;
 pub mod retry;
 pub mod schedule;

@@ -8,7 +8,8 @@ use super::error::PageError;
 use super::request::PageRequest;
 use crate::http::HttpRequest;
 use crate::http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
-use crate::model::connector::{Auth, Connector};
+use crate::model::auth::Auth;
+use crate::model::connector::Connector;
 
 /// Returns the request with the connector's auth. A request to another origin than the connector's own gets none, and
 /// loses every header that carries a secret.
@@ -43,6 +44,7 @@ fn add(auth: &Auth, url: &mut Url, headers: &mut HeaderMap) -> Result<(), PageEr
             url.query_pairs_mut().append_pair(name, value.expose());
             return Ok(());
         }
+        Auth::Digest { .. } | Auth::OAuth2(_) | Auth::SigV4(_) => return Err(invalid("auth", "it is not known yet")),
     };
     let mut value = HeaderValue::from_str(&value).map_err(|_| invalid("auth", "the secret has control characters"))?;
     value.set_sensitive(true);

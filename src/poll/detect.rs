@@ -202,6 +202,7 @@ impl Detector<'_> {
             first_seen: seen.map_or(self.at, |seen| seen.first_seen),
             last_seen: self.at,
             presence: Presence::Present,
+            epoch: 0,
             key: keeps_key.then(|| item.key.to_string()),
         })
     }

@@ -82,20 +82,8 @@ mod tests {
 
     fn state(polled_at: Timestamp, failures: u32, not_before: Option<Timestamp>) -> ConnectorState {
         let hash = BodyHash::of(b"");
-        ConnectorState {
-            polled_at,
-            succeeded_at: None,
-            compared_at: None,
-            baselined: true,
-            cursor: None,
-            pages: Vec::new(),
-            digest: RulesMemory { pages: hash, keys: hash, fingerprints: hash },
-            items: 0,
-            failures,
-            failing_since: None,
-            last_error: None,
-            not_before,
-        }
+        let digest = RulesMemory { pages: hash, keys: hash, fingerprints: hash };
+        ConnectorState { baselined: true, failures, not_before, ..ConnectorState::first(polled_at, digest) }
     }
 
     fn midnight() -> Timestamp {

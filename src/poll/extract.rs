@@ -45,7 +45,7 @@ pub(super) fn extract(
     if let Some(extraction) = extract_texts(connector, content_type, body, memo) {
         return Ok(extraction);
     }
-    let value = decode(connector.response.format, content_type, body, &connector.redactor)?;
+    let value = decode(connector.response.format.as_ref(), content_type, body, &connector.redactor)?;
     extract_values(connector, page, value)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn extract(
 /// with it or with an item: then parsing it finds out what.
 fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes, memo: &Memo) -> Option<Extraction> {
     let names = connector.response.items.listing().filter(|_| connector.response.error.is_none())?;
-    let texts = elements(connector.response.format, content_type, body, &names)?;
+    let texts = elements(connector.response.format.as_ref(), content_type, body, &names)?;
     let most_levels = MOST_LEVELS.checked_sub(names.len() + 1)?;
     let mut extraction = Extraction {
         items: Vec::with_capacity(texts.len()),

@@ -5,19 +5,17 @@ use url::Url;
 use super::auth;
 use super::error::{Excerpt, PageError};
 use crate::http::header::{HeaderMap, LINK};
-use crate::model::connector::{Connector, Pagination};
+use crate::model::connector::Connector;
+use crate::model::pagination::PagingStyle;
 
 /// Returns the most pages that one poll of the connector reads.
 pub(super) fn max_pages(connector: &Connector) -> usize {
-    match connector.pagination {
-        Pagination::Single => 1,
-        Pagination::Link { max_pages } => max_pages.max(1),
-    }
+    connector.pagination.max_pages.max(1)
 }
 
 /// Returns the address of the page after this one, without secrets that auth adds; `None` if it is the last.
 pub(super) fn next_page(connector: &Connector, page: &Url, headers: &HeaderMap) -> Result<Option<Url>, PageError> {
-    let Pagination::Link { .. } = connector.pagination else { return Ok(None) };
+    let PagingStyle::Link = connector.pagination.style else { return Ok(None) };
     let Some(target) = next_link(headers) else { return Ok(None) };
     let Some(mut next) = resolve(page, &target) else {
         return Err(PageError::Link { excerpt: Excerpt::of(&connector.redactor, target.as_bytes()) });

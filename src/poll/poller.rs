@@ -153,7 +153,7 @@ impl Poller {
         let news = self.news(state.as_ref(), &prepared.state, report.at);
         let Prepared { updates, state, forget_before } = prepared;
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
-        store.commit_poll(lease, PollCommit { at: report.at, updates, news, state, forget_before }).await
+        store.commit_poll(lease, PollCommit { news, forget_before, ..PollCommit::new(report.at, updates, state) }).await
     }
 
     /// Walks the source's pages, until it is told to stop or it takes too long.

@@ -4,6 +4,7 @@
 //! right to being fast.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -203,6 +204,10 @@ impl PollStore for MemoryStore {
         let Some(entry) = inner.connectors.get(connector) else { return Ok(Vec::new()) };
         Ok(match selection {
             SeenSelection::All => entry.seen.values().cloned().collect(),
+            SeenSelection::After(after, most) => {
+                let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+                entry.seen.range((start, Bound::Unbounded)).take(most).map(|(_, seen)| seen.clone()).collect()
+            }
             SeenSelection::Keys(keys) => keys.iter().filter_map(|key| entry.seen.get(key).cloned()).collect(),
         })
     }

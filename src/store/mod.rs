@@ -23,7 +23,10 @@ use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
-use crate::model::item::{KeptItem, PageMemory, SeenItem};
+use crate::model::item::{KeptItem, PageMemory, SeenItem, SetAside};
+use crate::model::pagination::PagePosition;
+use crate::model::poll_record::PollRecord;
+use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 /// Everything that a store does.
@@ -80,6 +83,36 @@ pub trait PollStore: Send + Sync + 'static {
     /// Returns a connector's state without a lease; `None` if it was never polled.
     async fn connector_state(&self, connector: &ConnectorName) -> Result<Option<ConnectorState>, StoreError>;
 
+    /// Makes a part of a poll's outcome durable ahead of the rest, and keeps the lease: after a crash or failure, the
+    /// next poll makes up the rest. For polls that are too large to be kept in memory until they end.
+    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
+        let _ = (lease, updates);
+        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
+    }
+
+    /// Returns changes that were set aside, by ascending key hash: those with these hashes, or up to so many that
+    /// follow a hash.
+    async fn set_aside(
+        &self,
+        connector: &ConnectorName,
+        selection: SeenSelection,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        let _ = (connector, selection);
+        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
+    }
+
+    /// Returns what a token endpoint rotated a grant to; `None` if nothing was kept under this id.
+    async fn kept_grant(&self, id: BodyHash) -> Result<Option<Secret>, StoreError> {
+        let _ = id;
+        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
+    }
+
+    /// Keeps what a token endpoint rotated a grant to. When this returns, it is on disk.
+    async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError> {
+        let _ = (id, grant);
+        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
+    }
+
     /// Returns what is remembered of a connector's items, by ascending key hash.
     async fn seen_items(
         &self,
@@ -109,6 +142,8 @@ pub enum SeenSelection {
     Keys(Vec<KeyHash>),
     /// All of the connector's.
     All,
+    /// Those with greater hashes than this one, or from the first; at most so many.
+    After(Option<KeyHash>, usize),
 }
 
 /// The right to poll a connector, and its state when the right was taken.
@@ -158,6 +193,56 @@ pub struct ConnectorState {
     /// The source asked not to be polled before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// When the source was last read as a whole, where it is usually asked only for what is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_at: Option<Timestamp>,
+    /// Set while there is more to read than one poll may: where the next poll goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<Pass>,
+    /// Set while changes are held for approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// How many changes wait for their details.
+    #[serde(default)]
+    pub awaiting_detail: u64,
+    /// Somebody asked for the next complete poll to be taken as seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub baseline_next: bool,
+    /// How many times the rules for fingerprints have been edited: an item that was last seen under others takes its
+    /// new fingerprint silently.
+    #[serde(default)]
+    pub epoch: u8,
+    /// The interval that an adaptive schedule has come to, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+    /// What is odd about the source, as the last poll that compared items found; secrets taken out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A walk through more pages than one poll may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    /// When its first poll began. Items seen since then are not known for the purpose of `stop = "known"`.
+    pub since: Timestamp,
+    /// Where the next poll goes on.
+    pub position: PagePosition,
+    /// The largest cursor value so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// How many polls it has taken so far.
+    pub polls: u32,
+}
+
+/// Changes that wait for somebody to approve, drop or baseline them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub since: Timestamp,
+    /// Which limit was exceeded, in words.
+    pub cause: String,
+    pub created: u64,
+    pub updated: u64,
+    pub removed: u64,
 }
 
 impl ConnectorState {
@@ -176,6 +261,14 @@ impl ConnectorState {
             failing_since: None,
             last_error: None,
             not_before: None,
+            reconciled_at: None,
+            pass: None,
+            hold: None,
+            awaiting_detail: 0,
+            baseline_next: false,
+            epoch: 0,
+            interval: None,
+            warnings: Vec::new(),
         }
     }
 }
@@ -189,7 +282,7 @@ pub struct RulesMemory {
 }
 
 /// All that a poll changes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PollCommit {
     /// When the poll was made.
     pub at: Timestamp,
@@ -201,10 +294,36 @@ pub struct PollCommit {
     pub state: ConnectorState,
     /// Items last seen before this may be forgotten, a few at a time.
     pub forget_before: Option<Timestamp>,
+    /// Changes that do not become events yet, each in place of an earlier one with its key. What was set aside for a
+    /// key ends by itself with an update of that key in `updates`.
+    pub set_aside: Vec<SetAside>,
+    /// Keys for which nothing is set aside any more.
+    pub dropped: Vec<KeyHash>,
+    /// The poll's entry in the history; `None` for a commit that is no poll.
+    pub record: Option<PollRecord>,
 }
 
+impl PollCommit {
+    /// Returns the commit of these updates and this state, and nothing else.
+    pub fn new(at: Timestamp, updates: Vec<SeenUpdate>, state: ConnectorState) -> Self {
+        Self {
+            at,
+            updates,
+            news: Vec::new(),
+            state,
+            forget_before: None,
+            set_aside: Vec::new(),
+            dropped: Vec::new(),
+            record: None,
+        }
+    }
+}
+
+/// How many polls of a connector its history keeps.
+pub const POLLS_KEPT: usize = 50;
+
 /// What a poll remembers of an item from now on, and what it says about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SeenUpdate {
     pub seen: SeenItem,
     /// The item's record, if the connector keeps items; `None` leaves what is kept.
@@ -333,6 +452,17 @@ pub trait HistoryStore: Send + Sync + 'static {
 
     /// Returns a delivery and its attempts, the oldest first.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError>;
+
+    /// Returns the last polls of a connector, newest first: at most `limit`, and those that began before `before`.
+    async fn polls(
+        &self,
+        connector: &ConnectorName,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<PollRecord>, StoreError> {
+        let _ = (connector, before, limit);
+        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
+    }
 
     /// Queues a delivery again, whatever became of it, with its retry schedule from the beginning. A delivery that
     /// waits already becomes due at once.

@@ -190,21 +190,7 @@ impl Both {
         }
         let (reference, embedded) = self.polls.swap_remove(lease % self.polls.len());
         let whole = make(self, &reference.connector);
-        let copy = PollCommit {
-            at: whole.at,
-            updates: whole
-                .updates
-                .iter()
-                .map(|update| SeenUpdate {
-                    seen: update.seen.clone(),
-                    kept: update.kept.clone(),
-                    event: update.event.clone(),
-                })
-                .collect(),
-            news: whole.news.clone(),
-            state: whole.state.clone(),
-            forget_before: whole.forget_before,
-        };
+        let copy = whole.clone();
         let expected = kind(self.reference.commit_poll(reference, whole).await);
         assert_eq!(kind(self.embedded().commit_poll(embedded, copy).await), expected);
     }

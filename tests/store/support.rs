@@ -51,6 +51,7 @@ pub fn seen(key: &str, version: u8, time: Timestamp) -> SeenItem {
         first_seen: time,
         last_seen: time,
         presence: Presence::Present,
+        epoch: 0,
         key: Some(key.to_owned()),
     }
 }
@@ -78,24 +79,18 @@ pub fn quiet(seen: SeenItem, kept: Option<KeptItem>) -> SeenUpdate {
 
 pub fn state(cursor: &str, time: Timestamp) -> ConnectorState {
     let digest = BodyHash::of(b"rules");
+    let digest = RulesMemory { pages: digest, keys: digest, fingerprints: digest };
     ConnectorState {
-        polled_at: time,
         succeeded_at: Some(time),
-        compared_at: None,
         baselined: true,
         cursor: Some(cursor.to_owned()),
-        pages: Vec::new(),
-        digest: RulesMemory { pages: digest, keys: digest, fingerprints: digest },
         items: 3,
-        failures: 0,
-        failing_since: None,
-        last_error: None,
-        not_before: None,
+        ..ConnectorState::first(time, digest)
     }
 }
 
 pub fn commit(time: Timestamp, updates: Vec<SeenUpdate>) -> PollCommit {
-    PollCommit { at: time, updates, news: Vec::new(), state: state("", time), forget_before: None }
+    PollCommit::new(time, updates, state("", time))
 }
 
 /// Takes a poll and commits it.

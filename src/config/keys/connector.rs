@@ -1,5 +1,9 @@
 //! The keys of a connector and of a template.
 
+use super::auth::AUTH;
+use super::changes::CHANGES;
+use super::pagination::PAGINATION;
+use super::response::RESPONSE;
 use super::{Key, Keys, Kind, Words};
 
 /// A template's `[params.NAME]`.
@@ -97,81 +101,6 @@ static REQUEST: Keys = Keys {
 
 static METHODS: Words = Words { words: &["GET", "POST"], later: &[] };
 
-static AUTH: Keys = Keys {
-    what: "`auth`",
-    all: &[
-        Key::new("bearer", Kind::Table(&BEARER), "A token in the header `Authorization: Bearer …`."),
-        Key::new("basic", Kind::Table(&BASIC), "A user name and password in the header `Authorization: Basic …`."),
-        Key::new("header", Kind::Table(&NAME_AND_VALUE), "A secret in a header of the API's own."),
-        Key::new("query", Kind::Table(&NAME_AND_VALUE), "A secret in the address, after `?`."),
-        Key::later_secret("oauth2", "A token that is fetched with a client's id and secret."),
-    ],
-    exclusive: &[&["bearer", "basic", "header", "query", "oauth2"]],
-};
-
-static BEARER: Keys = Keys {
-    what: "`auth.bearer`",
-    all: &[Key::new("token", Kind::Secret, "The token; an empty one means that nothing is sent.")],
-    exclusive: &[],
-};
-
-static BASIC: Keys = Keys {
-    what: "`auth.basic`",
-    all: &[
-        Key::new("username", Kind::Template, "The user name."),
-        Key::new("password", Kind::Secret, "The password; may be empty."),
-    ],
-    exclusive: &[],
-};
-
-static NAME_AND_VALUE: Keys = Keys {
-    what: "`auth.header` or `auth.query`",
-    all: &[
-        Key::new("name", Kind::Text, "The name of the header or query parameter."),
-        Key::new("value", Kind::Secret, "Its value; an empty one means that nothing is sent."),
-    ],
-    exclusive: &[],
-};
-
-static PAGINATION: Keys = Keys {
-    what: "`pagination`",
-    all: &[
-        Key::new("link", Kind::Table(&LINK), "The header `Link` with `rel=\"next\"` (RFC 8288) names the next page."),
-        Key::later("next_url", "The answer holds the address of the next page."),
-        Key::later("cursor", "The answer holds what the next page is asked with."),
-        Key::later("page", "Pages are numbered."),
-        Key::later("offset", "Pages are asked by how many items are before them."),
-    ],
-    exclusive: &[&["link", "next_url", "cursor", "page", "offset"]],
-};
-
-static LINK: Keys = Keys {
-    what: "`pagination.link`",
-    all: &[Key::new(
-        "max_pages",
-        Kind::Count(1, 10_000),
-        "The most pages of one poll; a poll that is cut off by it is not complete.",
-    )
-    .or("50")],
-    exclusive: &[],
-};
-
-static RESPONSE: Keys = Keys {
-    what: "`response`",
-    all: &[
-        Key::new(
-            "format",
-            Kind::Choice(&RESPONSE_FORMATS),
-            "The format of the answer; without it, its `Content-Type` tells.",
-        ),
-        Key::new("items", Kind::Expression, "Yields the items.").or(".[]"),
-        Key::new("error", Kind::Expression, "Truthy means that this answer is a failure, whatever its status."),
-    ],
-    exclusive: &[],
-};
-
-static RESPONSE_FORMATS: Words = Words { words: &["json"], later: &["ndjson", "csv", "xml", "feed", "html"] };
-
 static ITEM: Keys = Keys {
     what: "`item`",
     all: &[
@@ -181,54 +110,5 @@ static ITEM: Keys = Keys {
         Key::new("filter", Kind::Expression, "Only items for which this is truthy are looked at."),
         Key::new("data", Kind::Expression, "What an event carries; without it the item."),
     ],
-    exclusive: &[],
-};
-
-static CHANGES: Keys = Keys {
-    what: "`changes`",
-    all: &[
-        Key::new("events", Kind::Choices(&CHANGE_KINDS), "The kinds of change that become events.")
-            .or("[\"created\", \"updated\"]"),
-        Key::new(
-            "lists",
-            Kind::Choice(&LISTS),
-            "Whether a poll lists all items there are, so that a missing one is gone.",
-        )
-        .or("recent"),
-        Key::new(
-            "first_poll",
-            Kind::Forms,
-            "What the first poll sends: nothing (\"baseline\"), all (\"send\"), or { latest = 5 }.",
-        )
-        .or("baseline"),
-        Key::new(
-            "removed_after",
-            Kind::Count(1, 250),
-            "In how many complete polls in a row a removed item is missing.",
-        )
-        .or("1"),
-        Key::new(
-            "forget_after",
-            Kind::Duration("1h", "3650d"),
-            "How long after it was last seen an item is forgotten.",
-        )
-        .or("30d"),
-        Key::new("previous", Kind::Boolean, "Whether items are kept, so that events say what was before.").or("false"),
-        Key::later("hold_above", "How many changes at once are held for approval."),
-    ],
-    exclusive: &[],
-};
-
-static CHANGE_KINDS: Words = Words { words: &["created", "updated", "removed"], later: &[] };
-
-static LISTS: Words = Words { words: &["recent", "everything"], later: &[] };
-
-/// The words that `first_poll` can be.
-pub(in crate::config) static FIRST_POLL: Words = Words { words: &["baseline", "send"], later: &[] };
-
-/// `first_poll = { latest = 5 }`.
-pub(in crate::config) static LATEST: Keys = Keys {
-    what: "`first_poll`",
-    all: &[Key::new("latest", Kind::Count(0, 1_000_000), "How many items of the first poll are sent.")],
     exclusive: &[],
 };

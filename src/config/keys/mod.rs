@@ -3,11 +3,16 @@
 //! Everything that reads or checks a configuration goes by these tables, so that what is documented, what is
 //! suggested and what is accepted cannot differ.
 
+mod auth;
+mod changes;
 mod connector;
+mod pagination;
+mod response;
 mod service;
 mod subscription;
 
-pub(super) use connector::{CONNECTOR, FIRST_POLL, LATEST, PARAM, SECRET};
+pub(super) use changes::{FIRST_POLL, LATEST};
+pub(super) use connector::{CONNECTOR, PARAM, SECRET};
 pub(super) use service::ROOT;
 pub(super) use subscription::SUBSCRIPTION;
 

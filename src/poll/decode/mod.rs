@@ -7,21 +7,25 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{Excerpt, PageError};
-use crate::model::connector::ResponseFormat;
+use crate::model::format::ResponseFormat;
 use crate::model::secret::Redactor;
 
 /// Returns what a page says: in the configured format, or else in the one that its `Content-Type` or its first
 /// character tells.
 pub(super) fn decode(
-    format: Option<ResponseFormat>,
+    format: Option<&ResponseFormat>,
     content_type: Option<&str>,
     body: &[u8],
     redactor: &Redactor,
 ) -> Result<Value, PageError> {
     let start = first_byte(body).ok_or(PageError::Empty)?;
-    match format.or_else(|| format_of(content_type, start)) {
+    match format.cloned().or_else(|| format_of(content_type, start)) {
         Some(ResponseFormat::Json) if start == b'<' => Err(PageError::Html { excerpt: Excerpt::of(redactor, body) }),
         Some(ResponseFormat::Json) => json::decode(body, redactor),
+        Some(_) => Err(PageError::Format {
+            content_type: content_type.unwrap_or_default().to_owned(),
+            excerpt: Excerpt::of(redactor, body),
+        }),
         None if start == b'<' && content_type.is_some_and(|text| text.contains("html")) => {
             Err(PageError::Html { excerpt: Excerpt::of(redactor, body) })
         }
@@ -35,14 +39,14 @@ pub(super) fn decode(
 /// Returns the texts of the elements of the array that these names of members lead to, in a page that is JSON; `None` if
 /// that cannot be done without parsing them, or if anything is odd: then [`decode`] says what. They are not checked.
 pub(super) fn elements<'b>(
-    format: Option<ResponseFormat>,
+    format: Option<&ResponseFormat>,
     content_type: Option<&str>,
     body: &'b [u8],
     names: &[&str],
 ) -> Option<Vec<&'b RawValue>> {
-    match format.or_else(|| format_of(content_type, first_byte(body)?)) {
+    match format.cloned().or_else(|| format_of(content_type, first_byte(body)?)) {
         Some(ResponseFormat::Json) => listing::elements(without_byte_order_mark(body), names),
-        None => None,
+        _ => None,
     }
 }
 

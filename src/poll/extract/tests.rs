@@ -24,7 +24,7 @@ fn described(result: Result<Extraction, PageError>) -> Result<(usize, Vec<String
 
 /// Extracts without any memory of texts, from the page's value.
 fn plainly(connector: &Connector, body: &[u8]) -> Result<Extraction, PageError> {
-    let value = decode(connector.response.format, None, body, &connector.redactor)?;
+    let value = decode(connector.response.format.as_ref(), None, body, &connector.redactor)?;
     extract_values(connector, 1, value)
 }
 

@@ -66,6 +66,10 @@ impl PollStore for EmbeddedStore {
         let connector = connector.clone();
         self.read(move |kv, _| match selection {
             SeenSelection::All => seen::all(kv, &connector),
+            SeenSelection::After(after, most) => {
+                let all = seen::all(kv, &connector)?.into_iter();
+                Ok(all.filter(|seen| after.is_none_or(|after| seen.key_hash > after)).take(most).collect())
+            }
             SeenSelection::Keys(hashes) => seen::some(kv, &connector, &hashes),
         })
         .await

@@ -12,7 +12,7 @@ use crate::model::id::ConnectorName;
 use crate::model::item::{Presence, SeenItem};
 use crate::model::time::Timestamp;
 
-const RECORD: usize = 16 + 16 + 4 + 4 + 1;
+const RECORD: usize = 16 + 16 + 4 + 4 + 1 + 1;
 const LARGEST_LEAF: usize = LARGEST_PIECE;
 const REMOVED: u8 = u8::MAX;
 
@@ -73,6 +73,7 @@ impl<'b> Leaf<'b> {
                 REMOVED => Presence::Removed,
                 missed => Presence::Missing(missed),
             },
+            epoch: decoder.u8()?,
             key,
         })
     }
@@ -304,6 +305,7 @@ fn put(connector: &ConnectorName, lowest: &[u8; 16], items: &[SeenItem], batch: 
             Presence::Missing(missed) => missed.clamp(1, Presence::MOST_MISSED),
             Presence::Removed => REMOVED,
         });
+        encoder.u8(item.epoch);
     }
     for (index, item) in items.iter().enumerate() {
         if let Some(key) = &item.key {

@@ -1,0 +1,52 @@
+//! The keys of a connector that say which changes become events.
+
+use super::{Key, Keys, Kind, Words};
+
+pub(super) static CHANGES: Keys = Keys {
+    what: "`changes`",
+    all: &[
+        Key::new("events", Kind::Choices(&CHANGE_KINDS), "The kinds of change that become events.")
+            .or("[\"created\", \"updated\"]"),
+        Key::new(
+            "lists",
+            Kind::Choice(&LISTS),
+            "Whether a poll lists all items there are, so that a missing one is gone.",
+        )
+        .or("recent"),
+        Key::new(
+            "first_poll",
+            Kind::Forms,
+            "What the first poll sends: nothing (\"baseline\"), all (\"send\"), or { latest = 5 }.",
+        )
+        .or("baseline"),
+        Key::new(
+            "removed_after",
+            Kind::Count(1, 250),
+            "In how many complete polls in a row a removed item is missing.",
+        )
+        .or("1"),
+        Key::new(
+            "forget_after",
+            Kind::Duration("1h", "3650d"),
+            "How long after it was last seen an item is forgotten.",
+        )
+        .or("30d"),
+        Key::new("previous", Kind::Boolean, "Whether items are kept, so that events say what was before.").or("false"),
+        Key::later("hold_above", "How many changes at once are held for approval."),
+    ],
+    exclusive: &[],
+};
+
+static CHANGE_KINDS: Words = Words { words: &["created", "updated", "removed"], later: &[] };
+
+static LISTS: Words = Words { words: &["recent", "everything"], later: &[] };
+
+/// The words that `first_poll` can be.
+pub(in crate::config) static FIRST_POLL: Words = Words { words: &["baseline", "send"], later: &[] };
+
+/// `first_poll = { latest = 5 }`.
+pub(in crate::config) static LATEST: Keys = Keys {
+    what: "`first_poll`",
+    all: &[Key::new("latest", Kind::Count(0, 1_000_000), "How many items of the first poll are sent.")],
+    exclusive: &[],
+};

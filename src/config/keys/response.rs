@@ -1,0 +1,19 @@
+//! The keys of a connector that say how an answer is read.
+
+use super::{Key, Keys, Kind, Words};
+
+pub(super) static RESPONSE: Keys = Keys {
+    what: "`response`",
+    all: &[
+        Key::new(
+            "format",
+            Kind::Choice(&RESPONSE_FORMATS),
+            "The format of the answer; without it, its `Content-Type` tells.",
+        ),
+        Key::new("items", Kind::Expression, "Yields the items.").or(".[]"),
+        Key::new("error", Kind::Expression, "Truthy means that this answer is a failure, whatever its status."),
+    ],
+    exclusive: &[],
+};
+
+static RESPONSE_FORMATS: Words = Words { words: &["json"], later: &["ndjson", "csv", "xml", "feed", "html"] };

@@ -1,0 +1,76 @@
+//! How requests prove who they are from.
+
+use url::Url;
+
+use super::secret::Secret;
+
+/// How requests prove who they are from.
+#[derive(Debug)]
+pub enum Auth {
+    Bearer {
+        token: Secret,
+    },
+    Basic {
+        username: String,
+        password: Secret,
+    },
+    Header {
+        name: String,
+        value: Secret,
+    },
+    Query {
+        name: String,
+        value: Secret,
+    },
+    /// HTTP digest (RFC 7616).
+    Digest {
+        username: String,
+        password: Secret,
+    },
+    /// OAuth 2.0 (RFC 6749).
+    OAuth2(Box<OAuth2>),
+    /// AWS Signature Version 4.
+    SigV4(Box<SigV4>),
+}
+
+/// How an access token is had from a token endpoint.
+#[derive(Debug)]
+pub struct OAuth2 {
+    pub token_url: Url,
+    pub grant: OAuth2Grant,
+    pub client_id: String,
+    pub client_secret: Option<Secret>,
+    /// How the client proves who it is to the token endpoint.
+    pub client_auth: ClientAuth,
+    /// Space-separated.
+    pub scope: Option<String>,
+    /// Further parameters of the token request, such as `audience`.
+    pub extra: Vec<(String, String)>,
+}
+
+/// What an access token is given for.
+#[derive(Debug)]
+pub enum OAuth2Grant {
+    ClientCredentials,
+    /// The first refresh token; what the endpoint rotates it to is kept in the store.
+    RefreshToken(Secret),
+}
+
+/// How a client proves who it is to the token endpoint (RFC 6749, 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// In the header `Authorization: Basic`.
+    Basic,
+    /// As `client_id` and `client_secret` in the form.
+    Body,
+}
+
+/// What requests to AWS are signed with.
+#[derive(Debug)]
+pub struct SigV4 {
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
+    pub session_token: Option<Secret>,
+    pub region: String,
+    pub service: String,
+}

@@ -1,0 +1,44 @@
+//! The formats that answers can have.
+
+/// The format of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ResponseFormat {
+    Json,
+    /// A JSON value a line.
+    Ndjson,
+    /// Comma-separated values (RFC 4180): each row an object.
+    Csv(CsvRules),
+    Xml,
+    /// RSS, Atom or JSON Feed, all through one item shape.
+    Feed,
+    Html(HtmlRules),
+}
+
+/// How comma-separated values are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvRules {
+    /// `None` finds out which of `,`, `;`, tab and `|` it is, from the first line.
+    pub delimiter: Option<u8>,
+    /// The names of the columns, where the first line does not tell them.
+    pub columns: Option<Vec<String>>,
+}
+
+/// What is taken out of an HTML document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HtmlRules {
+    /// The CSS selector of an item.
+    pub items: String,
+    /// What each item has, by name.
+    pub fields: Vec<(String, HtmlField)>,
+}
+
+/// A field of an HTML item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HtmlField {
+    /// The CSS selector within the item; `None` is the item itself.
+    pub select: Option<String>,
+    /// The attribute that holds the value; `None` takes the text.
+    pub attribute: Option<String>,
+    /// Whether all elements count, as a list, and not the first alone.
+    pub all: bool,
+}
