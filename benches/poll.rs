@@ -16,7 +16,7 @@ use pollhook::http::HttpClient;
 use pollhook::model::event::{Event, Route};
 use pollhook::model::fingerprint::BodyHash;
 use pollhook::model::id::SubscriptionName;
-use pollhook::poll::{PollContext, PollOutcome, PollReport, Poller};
+use pollhook::poll::{FetchContext, PollContext, PollOutcome, PollReport, Poller};
 use pollhook::telemetry::Telemetry;
 use support::{figure, median, now};
 
@@ -46,11 +46,9 @@ fn source(bodies: Vec<Vec<u8>>) -> String {
 
 fn context(folder: &Path) -> PollContext {
     PollContext {
-        http: HttpClient::new().expect("a client"),
+        fetching: FetchContext::new(HttpClient::new().expect("a client"), SystemClock::shared(), Telemetry::shared()),
         store: support::store(folder),
-        clock: SystemClock::shared(),
         route: Arc::new(Nobody),
-        telemetry: Telemetry::shared(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::model::connector::Connector;
 use crate::model::event::{Event, Route};
 use crate::model::id::SubscriptionName;
 use crate::model::item::Completeness;
-use crate::poll::{self, Look, created_event};
+use crate::poll::{self, FetchContext, Look, created_event};
 use crate::telemetry::{SharedTelemetry, Telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,8 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let clock = SystemClock::shared();
     let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
     let began = clock.monotonic();
-    let look = poll::look(&connector, &http, &clock, &telemetry).await;
+    let context = FetchContext::new(http, clock.clone(), telemetry.clone());
+    let look = poll::look(&connector, &context).await;
     let shown = Shown {
         arguments: &arguments,
         connector: &connector,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::context::{FetchContext, PollContext};
 use super::poller::Poller;
 use super::report::PollOutcome;
 use crate::model::schedule::Schedule;
@@ -24,13 +25,13 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
 ///
 /// When the service was down, times that passed are skipped. Ends with an error if the store fails.
 pub async fn run(poller: Poller, stop: CancellationToken) -> Result<(), StoreError> {
-    let context = poller.context().clone();
+    let PollContext { store, fetching: FetchContext { clock, telemetry, .. }, .. } = poller.context().clone();
     let connector = poller.connector();
     let mut earliest = Timestamp::EPOCH;
     while !stop.is_cancelled() {
-        let state = context.store.connector_state(&connector.name).await?;
-        let Some(due) = due(&connector.schedule, state.as_ref(), context.clock.now()) else {
-            context.telemetry.poll.never_due(&connector.name);
+        let state = store.connector_state(&connector.name).await?;
+        let Some(due) = due(&connector.schedule, state.as_ref(), clock.now()) else {
+            telemetry.poll.never_due(&connector.name);
             stop.cancelled().await;
             return Ok(());
         };
@@ -38,12 +39,12 @@ pub async fn run(poller: Poller, stop: CancellationToken) -> Result<(), StoreErr
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = context.clock.sleep_until(at) => {}
+            () = clock.sleep_until(at) => {}
         }
         let report = poller.poll_until(&stop).await?;
         if report.outcome == PollOutcome::Held {
             // That left no trace in the state, so the connector still seems due.
-            earliest = context.clock.now() + WAIT_FOR_OTHERS;
+            earliest = clock.now() + WAIT_FOR_OTHERS;
         }
     }
     Ok(())

@@ -6,18 +6,17 @@ use std::time::Duration;
 use url::Url;
 
 use super::auth;
+use super::context::FetchContext;
 use super::error::{Excerpt, PageError, Status};
 use super::request::PageRequest;
-use crate::clock::Clock;
 use crate::http::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use crate::http::header::{LOCATION, RETRY_AFTER};
-use crate::http::{BodyLimit, HttpClient, HttpError, HttpResponse, Limits, Method, retry_after};
+use crate::http::{BodyLimit, HttpError, HttpResponse, Limits, Method, retry_after};
 use crate::model::connector::Connector;
 use crate::model::item::PageMemory;
 use crate::model::time::Timestamp;
-use crate::telemetry::Telemetry;
 
 /// The most redirects that are followed for one page.
 pub(super) const MOST_REDIRECTS: usize = 5;
@@ -34,9 +33,7 @@ const JITTER: f64 = 0.25;
 /// Fetches the pages of one poll.
 pub(super) struct Fetcher<'a> {
     pub connector: &'a Connector,
-    pub http: &'a HttpClient,
-    pub clock: &'a dyn Clock,
-    pub telemetry: &'a Telemetry,
+    pub context: &'a FetchContext,
     /// Where the connector's auth may go: the address of its first page.
     pub home: Url,
     /// How many requests were sent.
@@ -112,7 +109,7 @@ impl Fetcher<'_> {
         let mut paused = false;
         loop {
             let result = self.follow(&request).await;
-            let now = self.clock.now();
+            let now = self.context.clock.now();
             let remedy = match &result {
                 Ok(answer) => match remedy(&answer.response, &request, now) {
                     None => return Ok(result?),
@@ -141,8 +138,8 @@ impl Fetcher<'_> {
                 },
             };
             let reason = self.connector.redactor.redact(&error.to_string());
-            self.telemetry.poll.retrying(&self.connector.name, &reason, at.since(now));
-            self.clock.sleep_until(at).await;
+            self.context.telemetry.poll.retrying(&self.connector.name, &reason, at.since(now));
+            self.context.clock.sleep_until(at).await;
         }
     }
 
@@ -157,7 +154,7 @@ impl Fetcher<'_> {
         loop {
             let sent = auth::authorize(self.connector, &self.home, &request)?;
             self.requests += 1;
-            let response = self.http.send(sent, limits).await?;
+            let response = self.context.http.send(sent, limits).await?;
             let Some(target) = redirect_target(&request.url, &response)? else {
                 return Ok(Answer { url: request.url, response });
             };

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use super::context::FetchContext;
 use super::error::PollFailure;
 use super::request::PageRequest;
 use super::walk::{Visit, Walked, Walker};
-use crate::clock::SharedClock;
-use crate::http::HttpClient;
 use crate::model::connector::Connector;
 use crate::model::item::{Completeness, Item};
-use crate::telemetry::SharedTelemetry;
 
 /// What a connector finds at present.
 #[derive(Debug)]
@@ -45,15 +43,10 @@ pub enum Problem {
 const ANSWER_SHOWN: usize = 1000;
 
 /// Polls once, without comparing anything and without leaving a trace.
-pub async fn look(
-    connector: &Arc<Connector>,
-    http: &HttpClient,
-    clock: &SharedClock,
-    telemetry: &SharedTelemetry,
-) -> Look {
-    let mut walker = Walker::new(Arc::clone(connector), http.clone(), Arc::clone(clock), Arc::clone(telemetry));
+pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
+    let mut walker = Walker::new(Arc::clone(connector), context.clone());
     walker.answer_shown = ANSWER_SHOWN;
-    let found = match PageRequest::first(connector, None, clock.now()) {
+    let found = match PageRequest::first(connector, None, context.clock.now()) {
         Ok(first) => walker.walk(&first, &[]).await,
         Err(error) => Err(PollFailure::of(connector, &error)),
     };

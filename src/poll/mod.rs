@@ -11,6 +11,7 @@ pub mod poller;
 pub mod report;
 
 mod auth;
+mod context;
 mod decode;
 mod extract;
 mod fetch;
@@ -20,9 +21,10 @@ mod patch;
 mod request;
 mod walk;
 
+pub use context::{FetchContext, PollContext};
 pub use error::PollFailure;
 pub use events::created_event;
 pub use look::{Look, Problem, look};
-pub use poller::{PollContext, Poller};
+pub use poller::Poller;
 pub use report::{ChangeCounts, PollOutcome, PollReport};
 pub use walk::Visit;

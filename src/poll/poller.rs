@@ -7,6 +7,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::context::{FetchContext, PollContext};
 use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
@@ -15,8 +16,6 @@ use super::paginate;
 use super::report::{ChangeCounts, PollOutcome, PollReport};
 use super::request::PageRequest;
 use super::walk::{Reading, Walked, Walker, compute};
-use crate::clock::SharedClock;
-use crate::http::HttpClient;
 use crate::model::change::ChangeKind;
 use crate::model::connector::{Connector, RulesDigest};
 use crate::model::event::{Event, Route, ServiceNews};
@@ -24,10 +23,7 @@ use crate::model::fingerprint::KeyHash;
 use crate::model::item::{Completeness, Item, KeptItem, PageMemory, Presence, SeenItem};
 use crate::model::quantity::format_duration;
 use crate::model::time::Timestamp;
-use crate::store::{
-    ConnectorState, PollCommit, PollLease, RulesMemory, SeenSelection, SeenUpdate, SharedStore, StoreError,
-};
-use crate::telemetry::SharedTelemetry;
+use crate::store::{ConnectorState, PollCommit, PollLease, RulesMemory, SeenSelection, SeenUpdate, StoreError};
 
 /// After how many failed polls in a row an event tells of it.
 pub const FAILURES_BEFORE_NEWS: u32 = 3;
@@ -44,16 +40,6 @@ const TIME_TO_COMMIT: Duration = Duration::from_secs(60);
 
 /// The longest that a poll may fetch pages.
 const LONGEST_FETCHING: Duration = Duration::from_secs(15 * 60);
-
-/// What polls need of the house.
-#[derive(Clone)]
-pub struct PollContext {
-    pub http: HttpClient,
-    pub store: SharedStore,
-    pub clock: SharedClock,
-    pub route: Arc<dyn Route>,
-    pub telemetry: SharedTelemetry,
-}
 
 /// Polls one connector.
 #[derive(Clone)]
@@ -98,7 +84,7 @@ impl Poller {
 
     /// Polls once. When it is told to stop, it fetches no more, but a commit that has begun is finished.
     pub async fn poll_until(&self, stop: &CancellationToken) -> Result<PollReport, StoreError> {
-        let PollContext { store, clock, telemetry, .. } = &self.context;
+        let PollContext { store, fetching: FetchContext { clock, telemetry, .. }, .. } = &self.context;
         let mut report = PollReport::begun(clock.now());
         let began = clock.monotonic();
         let lease_for = longest_fetching(&self.connector) + TIME_TO_COMMIT;
@@ -163,15 +149,15 @@ impl Poller {
         stop: &CancellationToken,
         report: &mut PollReport,
     ) -> Option<Result<Walked, PollFailure>> {
-        let PollContext { http, clock, telemetry, .. } = &self.context;
-        let mut walker = Walker::new(Arc::clone(&self.connector), http.clone(), clock.clone(), telemetry.clone());
+        let context = &self.context.fetching;
+        let mut walker = Walker::new(Arc::clone(&self.connector), context.clone());
         walker.memo = Arc::clone(&self.memo.lock().unwrap_or_else(PoisonError::into_inner));
         let longest = longest_fetching(&self.connector);
         let mut found = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             found = self.walk(&mut walker, state, report.at) => Some(found),
-            () = clock.sleep_until(report.at + longest) => {
+            () = context.clock.sleep_until(report.at + longest) => {
                 let cause = format!("its pages were not read within {}", format_duration(longest));
                 Some(Err(PollFailure::of(&self.connector, &cause)))
             }
@@ -283,7 +269,7 @@ impl Poller {
 
     /// Returns what is committed of each finding, in the same order.
     async fn updates(&self, items: Vec<Item>, detection: Detection) -> Result<Vec<SeenUpdate>, Broken> {
-        let at = self.context.clock.now();
+        let at = self.context.fetching.clock.now();
         let findings = detection.findings;
         let mut kept: Vec<Option<KeptItem>> = Vec::new();
         if self.connector.changes.previous {

@@ -9,18 +9,16 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::context::FetchContext;
 use super::error::{PollFailure, beginning};
 use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
 use super::paginate;
 use super::request::PageRequest;
-use crate::clock::SharedClock;
-use crate::http::HttpClient;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
 use crate::model::item::{Completeness, Item, PageMemory};
-use crate::telemetry::SharedTelemetry;
 
 /// The most pages that are remembered: of a longer poll, none is.
 pub(super) const MOST_PAGES_REMEMBERED: usize = 500;
@@ -28,9 +26,7 @@ pub(super) const MOST_PAGES_REMEMBERED: usize = 500;
 /// Walks the pages of one poll. What it counted outlives a walk that was broken off.
 pub(super) struct Walker {
     connector: Arc<Connector>,
-    http: HttpClient,
-    clock: SharedClock,
-    telemetry: SharedTelemetry,
+    context: FetchContext,
     /// How much of each page's answer is shown in its visit.
     pub answer_shown: usize,
     /// What texts came to in an earlier poll under the same rules.
@@ -100,17 +96,8 @@ enum Revisit {
 }
 
 impl Walker {
-    pub fn new(connector: Arc<Connector>, http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
-        Self {
-            connector,
-            http,
-            clock,
-            telemetry,
-            answer_shown: 0,
-            memo: Arc::default(),
-            visits: Vec::new(),
-            requests: 0,
-        }
+    pub fn new(connector: Arc<Connector>, context: FetchContext) -> Self {
+        Self { connector, context, answer_shown: 0, memo: Arc::default(), visits: Vec::new(), requests: 0 }
     }
 
     /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
@@ -254,15 +241,9 @@ impl Walker {
         request: &PageRequest,
         remembered: Option<&PageMemory>,
     ) -> Result<Answer, PollFailure> {
-        let began = self.clock.monotonic();
-        let mut fetcher = Fetcher {
-            connector: &self.connector,
-            http: &self.http,
-            clock: &*self.clock,
-            telemetry: &self.telemetry,
-            home: first.url.clone(),
-            requests: 0,
-        };
+        let began = self.context.clock.monotonic();
+        let mut fetcher =
+            Fetcher { connector: &self.connector, context: &self.context, home: first.url.clone(), requests: 0 };
         let result = fetcher.fetch(request, remembered).await;
         self.requests += fetcher.requests;
         let answer = result.map_err(|FetchError { error, not_before }| {
@@ -272,7 +253,7 @@ impl Walker {
             url: shown(&self.connector, &request.url),
             status: answer.response.status,
             bytes: answer.response.body.len(),
-            elapsed: self.clock.monotonic().saturating_sub(began),
+            elapsed: self.context.clock.monotonic().saturating_sub(began),
             yielded: 0,
             items: 0,
             answer: beginning(&self.connector.redactor, &answer.response.body, self.answer_shown),

@@ -15,7 +15,7 @@ use crate::config::Configuration;
 use crate::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
 use crate::http::{HttpClient, HttpError};
 use crate::model::event::Route;
-use crate::poll::{PollContext, Poller, driver};
+use crate::poll::{FetchContext, PollContext, Poller, driver};
 use crate::server::{self, ServerState};
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::SharedTelemetry;
@@ -65,11 +65,9 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
     );
 
     let poll_context = PollContext {
-        http: http.clone(),
+        fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone()),
         store: store.clone(),
-        clock: clock.clone(),
         route: route.clone(),
-        telemetry: telemetry.clone(),
     };
     for connector in &configuration.connectors {
         let poller = Poller::new(connector.clone(), poll_context.clone());

@@ -7,7 +7,7 @@ use crate::source::Reply;
 use crate::world::World;
 
 async fn look_at(world: &World) -> Look {
-    look(&world.connector, &world.context.http, &world.context.clock, &world.context.telemetry).await
+    look(&world.connector, &world.context.fetching).await
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use pollhook::model::connector::Connector;
 use pollhook::model::event::{Event, Route};
 use pollhook::model::id::{ConnectorName, SubscriptionName};
 use pollhook::model::time::Timestamp;
-use pollhook::poll::{PollContext, PollReport, Poller};
+use pollhook::poll::{FetchContext, PollContext, PollReport, Poller};
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{ConnectorState, EventQuery, HistoryStore, PollStore, SeenSelection};
 use pollhook::telemetry::Telemetry;
@@ -48,11 +48,9 @@ impl World {
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_795_000_000_000));
         let store = MemoryStore::new();
         let context = PollContext {
-            http: HttpClient::new().expect("a client"),
+            fetching: FetchContext::new(HttpClient::new().expect("a client"), clock.clone(), Telemetry::shared()),
             store: store.clone(),
-            clock: clock.clone(),
             route: Arc::new(ToAll),
-            telemetry: Telemetry::shared(),
         };
         let connector = connector(&source, rules);
         let poller = Poller::new(Arc::clone(&connector), context.clone());
