@@ -4,7 +4,10 @@ use std::fmt;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+use super::id::ConnectorName;
 
 /// The three things that can happen to an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +104,61 @@ pub enum EmptyRule {
 impl EmptyRule {
     /// How many empty polls in a row are believed, however suspicious.
     pub const POLLS_UNTIL_BELIEVED: u8 = 3;
+}
+
+/// What somebody decides about the changes of a connector that are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// They become events now.
+    Approve,
+    /// They are forgotten, as if the poll that found them had not been made.
+    Drop,
+    /// They are taken as seen and not sent; if nothing is held, the next complete poll is.
+    Baseline,
+}
+
+impl Decision {
+    /// Returns the word for it, which is that of the command.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Drop => "drop",
+            Self::Baseline => "baseline",
+        }
+    }
+}
+
+/// What came of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decided {
+    /// So many changes were held, and are no more.
+    Held { created: u64, updated: u64, removed: u64 },
+    /// Nothing was held: the next complete poll is taken as seen.
+    NextPoll,
+}
+
+/// Why a decision was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionError {
+    /// There is nothing to approve or drop.
+    #[error("nothing is held")]
+    NothingHeld,
+    /// Nothing is decided while a poll is under way.
+    #[error("a poll is under way")]
+    PollUnderWay,
+    /// No connector with this name is configured.
+    #[error("there is no such connector")]
+    UnknownConnector,
+    /// It could not be made durable.
+    #[error("the decision could not be carried out")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Carries out decisions.
+#[async_trait]
+pub trait Decide: Send + Sync + 'static {
+    /// Carries out what was decided about a connector. When this returns, it is on disk.
+    async fn decide(&self, connector: &ConnectorName, decision: Decision) -> Result<Decided, DecisionError>;
 }
 
 impl ChangeRules {

@@ -99,6 +99,8 @@ fn create_database(directory: &Path, place: &Path, options: &Options) -> Result<
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
+    // Nobody else may read what was polled, whoever made the directory around it.
+    fs::DirBuilder::new().mode(0o700).create(&new).map_err(io)?;
     let kv = SledKeyValue::open(&new, options.cache_bytes)?;
     kv.apply(&first_batch(fastrand::u128(..)))?;
     drop(kv);

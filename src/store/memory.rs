@@ -14,14 +14,16 @@ use tokio::sync::Notify;
 use super::wake::Wakes;
 use super::{
     ClaimedDelivery, ConnectorState, DeliveryLease, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery,
-    HistoryStore, LaneCounts, LaneState, PollCommit, PollLease, PollStore, Pruned, Retention, SeenSelection,
-    Settlement, StoreError, Verdict, retries_among,
+    HistoryStore, LaneCounts, LaneState, POLLS_KEPT, PollCommit, PollLease, PollStore, Pruned, Retention,
+    SeenSelection, SeenUpdate, Settlement, StoreError, Verdict, retries_among,
 };
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
-use crate::model::fingerprint::KeyHash;
+use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
-use crate::model::item::{KeptItem, SeenItem};
+use crate::model::item::{KeptItem, SeenItem, SetAside};
+use crate::model::poll_record::PollRecord;
+use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 /// A store in memory.
@@ -37,6 +39,7 @@ struct Inner {
     connectors: HashMap<ConnectorName, Connector>,
     events: BTreeMap<EventId, RoutedEvent>,
     lanes: HashMap<SubscriptionName, Lane>,
+    grants: HashMap<BodyHash, Secret>,
     /// The last event that pruning looked at.
     pruned_to: Option<EventId>,
 }
@@ -47,6 +50,8 @@ struct Connector {
     state: Option<ConnectorState>,
     seen: BTreeMap<KeyHash, SeenItem>,
     kept: HashMap<KeyHash, KeptItem>,
+    set_aside: BTreeMap<KeyHash, SetAside>,
+    polls: BTreeMap<Timestamp, PollRecord>,
 }
 
 #[derive(Debug, Default)]
@@ -151,6 +156,50 @@ impl Inner {
     }
 }
 
+impl Connector {
+    fn check(&self, lease: &PollLease) -> Result<(), StoreError> {
+        match self.lease {
+            Some((token, _)) if token == lease.token => Ok(()),
+            _ => Err(StoreError::StaleLease { what: format!("connector {}", lease.connector) }),
+        }
+    }
+
+    /// Remembers items from now on as these updates say; returns their events.
+    fn update(&mut self, updates: Vec<SeenUpdate>) -> Vec<RoutedEvent> {
+        let mut events = Vec::new();
+        for update in updates {
+            let key = update.seen.key_hash;
+            self.seen.insert(key, in_whole_seconds(update.seen));
+            self.set_aside.remove(&key);
+            if let Some(kept) = update.kept {
+                self.kept.insert(key, kept);
+            }
+            events.extend(update.event);
+        }
+        events
+    }
+
+    fn note(&mut self, record: PollRecord) {
+        self.polls.retain(|at, _| *at < record.at);
+        self.polls.insert(record.at, record);
+        while self.polls.len() > POLLS_KEPT {
+            self.polls.pop_first();
+        }
+    }
+}
+
+/// Returns the entries that are asked for.
+fn select<T: Clone>(entries: &BTreeMap<KeyHash, T>, selection: SeenSelection) -> Vec<T> {
+    match selection {
+        SeenSelection::All => entries.values().cloned().collect(),
+        SeenSelection::After(after, most) => {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            entries.range((start, Bound::Unbounded)).take(most).map(|(_, entry)| entry.clone()).collect()
+        }
+        SeenSelection::Keys(keys) => keys.iter().filter_map(|key| entries.get(key).cloned()).collect(),
+    }
+}
+
 impl Record {
     fn replay(&mut self, now: Timestamp) {
         self.failures = 0;
@@ -201,15 +250,7 @@ impl PollStore for MemoryStore {
         selection: SeenSelection,
     ) -> Result<Vec<SeenItem>, StoreError> {
         let inner = self.open()?;
-        let Some(entry) = inner.connectors.get(connector) else { return Ok(Vec::new()) };
-        Ok(match selection {
-            SeenSelection::All => entry.seen.values().cloned().collect(),
-            SeenSelection::After(after, most) => {
-                let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-                entry.seen.range((start, Bound::Unbounded)).take(most).map(|(_, seen)| seen.clone()).collect()
-            }
-            SeenSelection::Keys(keys) => keys.iter().filter_map(|key| entry.seen.get(key).cloned()).collect(),
-        })
+        Ok(inner.connectors.get(connector).map_or_else(Vec::new, |entry| select(&entry.seen, selection)))
     }
 
     async fn kept_items(
@@ -222,12 +263,38 @@ impl PollStore for MemoryStore {
         Ok(keys.iter().map(|key| kept.and_then(|kept| kept.get(key).cloned())).collect())
     }
 
+    async fn set_aside(
+        &self,
+        connector: &ConnectorName,
+        selection: SeenSelection,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        let inner = self.open()?;
+        Ok(inner.connectors.get(connector).map_or_else(Vec::new, |entry| select(&entry.set_aside, selection)))
+    }
+
+    async fn kept_grant(&self, id: BodyHash) -> Result<Option<Secret>, StoreError> {
+        Ok(self.open()?.grants.get(&id).cloned())
+    }
+
+    async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError> {
+        self.open()?.grants.insert(id, grant);
+        Ok(())
+    }
+
+    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
+        let mut inner = self.open()?;
+        let entry = inner.connectors.entry(lease.connector.clone()).or_default();
+        entry.check(lease)?;
+        for routed in entry.update(updates) {
+            inner.add(routed, &self.wakes);
+        }
+        Ok(())
+    }
+
     async fn commit_poll(&self, lease: PollLease, commit: PollCommit) -> Result<(), StoreError> {
         let mut inner = self.open()?;
         let entry = inner.connectors.entry(lease.connector.clone()).or_default();
-        if entry.lease.is_none_or(|(token, _)| token != lease.token) {
-            return Err(StoreError::StaleLease { what: format!("connector {}", lease.connector) });
-        }
+        entry.check(&lease)?;
         entry.lease = None;
         entry.state = Some(commit.state);
         if let Some(bound) = commit.forget_before {
@@ -235,16 +302,15 @@ impl PollStore for MemoryStore {
             entry.seen.retain(|key, seen| seen.last_seen >= bound || updated.contains(key));
             entry.kept.retain(|key, _| entry.seen.contains_key(key));
         }
-        let mut events = commit.news;
-        for update in commit.updates {
-            let key = update.seen.key_hash;
-            entry.seen.insert(key, in_whole_seconds(update.seen));
-            if let Some(kept) = update.kept {
-                entry.kept.insert(key, kept);
-            }
-            events.extend(update.event);
+        let events = entry.update(commit.updates);
+        for key in commit.dropped {
+            entry.set_aside.remove(&key);
         }
-        for routed in events {
+        entry.set_aside.extend(commit.set_aside.into_iter().map(|change| (change.key_hash, change)));
+        if let Some(record) = commit.record {
+            entry.note(record);
+        }
+        for routed in commit.news.into_iter().chain(events) {
             inner.add(routed, &self.wakes);
         }
         Ok(())
@@ -427,6 +493,18 @@ impl HistoryStore for MemoryStore {
         let inner = self.open()?;
         let Some(delivery) = inner.delivery(id.clone()) else { return Ok(None) };
         Ok(inner.record(id).map(|record| (delivery, record.attempts.clone())))
+    }
+
+    async fn polls(
+        &self,
+        connector: &ConnectorName,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<PollRecord>, StoreError> {
+        let inner = self.open()?;
+        let Some(entry) = inner.connectors.get(connector) else { return Ok(Vec::new()) };
+        let older = entry.polls.values().rev().filter(|record| before.is_none_or(|before| record.at < before));
+        Ok(older.take(limit).cloned().collect())
     }
 
     async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {

@@ -84,34 +84,20 @@ pub trait PollStore: Send + Sync + 'static {
     async fn connector_state(&self, connector: &ConnectorName) -> Result<Option<ConnectorState>, StoreError>;
 
     /// Makes a part of a poll's outcome durable ahead of the rest, and keeps the lease: after a crash or failure, the
-    /// next poll makes up the rest. For polls that are too large to be kept in memory until they end.
-    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
-        let _ = (lease, updates);
-        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
-    }
+    /// next poll makes up the rest. For polls that are too large to be kept in memory until they end. Large parts are
+    /// themselves made in steps, as [`Self::commit_poll`] does.
+    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError>;
 
     /// Returns changes that were set aside, by ascending key hash: those with these hashes, or up to so many that
     /// follow a hash.
-    async fn set_aside(
-        &self,
-        connector: &ConnectorName,
-        selection: SeenSelection,
-    ) -> Result<Vec<SetAside>, StoreError> {
-        let _ = (connector, selection);
-        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
-    }
+    async fn set_aside(&self, connector: &ConnectorName, selection: SeenSelection)
+    -> Result<Vec<SetAside>, StoreError>;
 
     /// Returns what a token endpoint rotated a grant to; `None` if nothing was kept under this id.
-    async fn kept_grant(&self, id: BodyHash) -> Result<Option<Secret>, StoreError> {
-        let _ = id;
-        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
-    }
+    async fn kept_grant(&self, id: BodyHash) -> Result<Option<Secret>, StoreError>;
 
     /// Keeps what a token endpoint rotated a grant to. When this returns, it is on disk.
-    async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError> {
-        let _ = (id, grant);
-        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
-    }
+    async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError>;
 
     /// Returns what is remembered of a connector's items, by ascending key hash.
     async fn seen_items(
@@ -294,8 +280,8 @@ pub struct PollCommit {
     pub state: ConnectorState,
     /// Items last seen before this may be forgotten, a few at a time.
     pub forget_before: Option<Timestamp>,
-    /// Changes that do not become events yet, each in place of an earlier one with its key. What was set aside for a
-    /// key ends by itself with an update of that key in `updates`.
+    /// Changes that do not become events yet, each in place of an earlier one with its key; at most one for a key. What
+    /// was set aside before for a key ends by itself, in the same step, with an update of that key.
     pub set_aside: Vec<SetAside>,
     /// Keys for which nothing is set aside any more.
     pub dropped: Vec<KeyHash>,
@@ -319,7 +305,8 @@ impl PollCommit {
     }
 }
 
-/// How many polls of a connector its history keeps.
+/// How many polls of a connector its history keeps: the last ones. One that began at the same millisecond as another
+/// takes its place, and one that began before others ends those, because the clock was set back.
 pub const POLLS_KEPT: usize = 50;
 
 /// What a poll remembers of an item from now on, and what it says about it.
@@ -459,10 +446,7 @@ pub trait HistoryStore: Send + Sync + 'static {
         connector: &ConnectorName,
         before: Option<Timestamp>,
         limit: usize,
-    ) -> Result<Vec<PollRecord>, StoreError> {
-        let _ = (connector, before, limit);
-        Err(StoreError::Refused("this store does not keep that yet".to_owned()))
-    }
+    ) -> Result<Vec<PollRecord>, StoreError>;
 
     /// Queues a delivery again, whatever became of it, with its retry schedule from the beginning. A delivery that
     /// waits already becomes due at once.

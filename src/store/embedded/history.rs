@@ -10,12 +10,14 @@ use super::committer::Transaction;
 use super::deliveries::{current, move_to, read_record};
 use super::keys::{KeyRange, Place};
 use super::leases::lock;
+use super::polls::parse;
 use super::record::{DeliveryRecord, EventHead, decode_detail};
 use super::value::{assemble, damaged, load, unseal_whole};
 use super::{Core, EmbeddedStore, keys, put_whole};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
-use crate::model::id::{DeliveryId, EventId, SubscriptionName};
+use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
+use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
 use crate::store::guard::Canary;
 use crate::store::kv::{KeyValue, Order};
@@ -86,6 +88,26 @@ impl HistoryStore for EmbeddedStore {
                 attempts.push(stored.attempt);
             }
             Ok(Some((delivery, attempts)))
+        })
+        .await
+    }
+
+    async fn polls(
+        &self,
+        connector: &ConnectorName,
+        before: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<PollRecord>, StoreError> {
+        let range = keys::polls_before(connector, before);
+        self.read(move |kv, _| {
+            let mut found = Vec::new();
+            walk(kv, &range, Order::Descending, |key, value| {
+                if found.len() < limit {
+                    found.push(parse(key, &assemble(kv, key, value)?)?);
+                }
+                Ok(found.len() < limit)
+            })?;
+            Ok(found)
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! The layout of keys: one byte that says what it is, then names (ended by a zero byte) and ids and numbers in
 //! big-endian order, so that keys sort as what they stand for does.
 
-use crate::model::fingerprint::KeyHash;
+use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
 
@@ -17,6 +17,9 @@ const DETAIL: u8 = b'A';
 const DEAD: u8 = b'L';
 const LANE: u8 = b'N';
 const PIECE: u8 = b'P';
+const SET_ASIDE: u8 = b'W';
+const POLL: u8 = b'R';
+const GRANT: u8 = b'G';
 
 const FIRST: u8 = 0;
 const AGAIN: u8 = 1;
@@ -80,6 +83,39 @@ pub(super) fn lowest_of_leaf(key: &[u8]) -> Option<[u8; 16]> {
 
 pub(super) fn kept(connector: &ConnectorName, hash: &KeyHash) -> Vec<u8> {
     named(KEPT, connector.as_str(), &[&hash.0])
+}
+
+/// A change that is not yet an event.
+pub(super) fn set_aside(connector: &ConnectorName, hash: &KeyHash) -> Vec<u8> {
+    named(SET_ASIDE, connector.as_str(), &[&hash.0])
+}
+
+/// A connector's changes that are not yet events: those after a hash, or all.
+pub(super) fn set_aside_after(connector: &ConnectorName, after: Option<&KeyHash>) -> KeyRange {
+    let mut all = all_below(named(SET_ASIDE, connector.as_str(), &[]));
+    if let Some(after) = after {
+        all.from = set_aside(connector, after);
+        all.from.push(0);
+    }
+    all
+}
+
+/// A poll in its connector's history.
+pub(super) fn poll(connector: &ConnectorName, at: Timestamp) -> Vec<u8> {
+    named(POLL, connector.as_str(), &[&at.as_millis().to_be_bytes()])
+}
+
+/// The polls of a connector's history that began before a time, or all.
+pub(super) fn polls_before(connector: &ConnectorName, before: Option<Timestamp>) -> KeyRange {
+    let all = all_below(named(POLL, connector.as_str(), &[]));
+    KeyRange { from: all.from, to: before.map_or(all.to, |before| poll(connector, before)) }
+}
+
+/// What a grant was rotated to.
+pub(super) fn grant(id: &BodyHash) -> Vec<u8> {
+    let mut key = vec![GRANT];
+    key.extend_from_slice(&id.0);
+    key
 }
 
 pub(super) fn event(id: EventId) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod polls;
 mod prune;
 mod record;
 mod seen;
+mod step;
 mod value;
 
 use std::collections::HashMap;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::de::DeserializeOwned;
 
-use super::committer::{MOST_BYTES, MOST_OPERATIONS};
-use super::keys::Place;
+use super::history::walk;
 use super::leases::lock;
 use super::seen::{self, OpenLeaf};
-use super::value::{Body, Prepared, damaged, load, unseal};
-use super::{Core, EmbeddedStore, StagedEvent, announce, keys};
-use crate::model::fingerprint::KeyHash;
-use crate::model::id::{ConnectorName, LeaseToken, SubscriptionName};
-use crate::model::item::{KeptItem, SeenItem};
+use super::step::{End, Items, Step};
+use super::value::{Body, Prepared, assemble, damaged, load, unseal};
+use super::{Core, EmbeddedStore, announce, keys};
+use crate::model::fingerprint::{BodyHash, KeyHash};
+use crate::model::id::{ConnectorName, LeaseToken};
+use crate::model::item::{KeptItem, SeenItem, SetAside};
+use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
-use crate::store::kv::{Batch, KeyValue};
+use crate::store::kv::{KeyValue, Order};
 use crate::store::{ConnectorState, PollCommit, PollLease, PollStore, SeenSelection, SeenUpdate, StoreError};
 
 /// How many leaves of seen items one commit looks through for items to forget.
@@ -39,7 +41,7 @@ impl PollStore for EmbeddedStore {
         if !self.core.leases.take_poll(connector, token, now, until) {
             return Ok(None);
         }
-        match read_state(&*kv, connector) {
+        match read_json(&*kv, &keys::connector(connector)) {
             Ok(state) => Ok(Some(PollLease { connector: connector.clone(), token, until, state })),
             Err(error) => {
                 self.core.leases.release_poll(connector, token);
@@ -55,7 +57,7 @@ impl PollStore for EmbeddedStore {
     }
 
     async fn connector_state(&self, connector: &ConnectorName) -> Result<Option<ConnectorState>, StoreError> {
-        read_state(&*self.kv()?, connector)
+        read_json(&*self.kv()?, &keys::connector(connector))
     }
 
     async fn seen_items(
@@ -66,10 +68,7 @@ impl PollStore for EmbeddedStore {
         let connector = connector.clone();
         self.read(move |kv, _| match selection {
             SeenSelection::All => seen::all(kv, &connector),
-            SeenSelection::After(after, most) => {
-                let all = seen::all(kv, &connector)?.into_iter();
-                Ok(all.filter(|seen| after.is_none_or(|after| seen.key_hash > after)).take(most).collect())
-            }
+            SeenSelection::After(after, most) => seen::following(kv, &connector, after, most),
             SeenSelection::Keys(hashes) => seen::some(kv, &connector, &hashes),
         })
         .await
@@ -81,175 +80,129 @@ impl PollStore for EmbeddedStore {
         keys: Vec<KeyHash>,
     ) -> Result<Vec<Option<KeptItem>>, StoreError> {
         let connector = connector.clone();
-        self.read(move |kv, _| keys.iter().map(|hash| read_kept(kv, &connector, hash)).collect()).await
+        self.read(move |kv, _| keys.iter().map(|hash| read_json(kv, &keys::kept(&connector, hash))).collect()).await
+    }
+
+    async fn set_aside(
+        &self,
+        connector: &ConnectorName,
+        selection: SeenSelection,
+    ) -> Result<Vec<SetAside>, StoreError> {
+        let connector = connector.clone();
+        self.read(move |kv, _| match selection {
+            SeenSelection::All => read_set_aside(kv, &connector, None, usize::MAX),
+            SeenSelection::After(after, most) => read_set_aside(kv, &connector, after, most),
+            SeenSelection::Keys(hashes) => {
+                let found = hashes.iter().map(|hash| read_json(kv, &keys::set_aside(&connector, hash)));
+                found.filter_map(Result::transpose).collect()
+            }
+        })
+        .await
+    }
+
+    async fn kept_grant(&self, id: BodyHash) -> Result<Option<Secret>, StoreError> {
+        let key = keys::grant(&id);
+        let Some(body) = load(&*self.kv()?, &key)? else { return Ok(None) };
+        let text = String::from_utf8(body).map_err(|_| damaged(&key, "it is no text"))?;
+        Ok(Some(Secret::new(text)))
+    }
+
+    async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError> {
+        let Prepared { key, value, before } = self.core.groups.prepare(keys::grant(&id), grant.expose().as_bytes());
+        for pieces in before {
+            self.commit_batch(pieces).await?;
+        }
+        self.commit(move |transaction, _| {
+            if let Some(earlier) = transaction.get(&key)?
+                && let Body::InPieces(reference) = unseal(&key, &earlier)?
+            {
+                reference.delete(transaction.batch());
+            }
+            transaction.put(key, value);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
+        let mut items = Items::new(updates, Vec::new(), Vec::new());
+        loop {
+            let step;
+            (step, items, _) = self.next_step(&lease.connector, items, None).await?;
+            self.commit_step(&lease.connector, lease.token, step).await?;
+            if items.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     async fn commit_poll(&self, lease: PollLease, commit: PollCommit) -> Result<(), StoreError> {
         let PollLease { connector, token, .. } = lease;
-        let PollCommit { mut updates, news, state, forget_before, .. } = commit;
-        updates.sort_unstable_by_key(|update| update.seen.key_hash);
+        let PollCommit { updates, news, state, forget_before, set_aside, dropped, record, .. } = commit;
         if let Some(bound) = forget_before {
-            let hashes = updates.iter().map(|update| update.seen.key_hash).collect();
+            let mut hashes: Vec<KeyHash> = updates.iter().map(|update| update.seen.key_hash).collect();
+            hashes.sort_unstable();
             self.forget(&connector, token, bound, hashes).await?;
         }
-        let mut left = updates.into_iter().peekable();
+        let mut items = Items::new(updates, set_aside, dropped);
         let state = serde_json::to_vec(&state).expect("a state is written to memory without errors");
-        let mut end = Some(End { news: self.stage(news).await?, state });
+        let mut end = Some(End { news: self.stage(news).await?, state, record });
         while end.is_some() {
-            let of = connector.clone();
-            let (step, left_over, end_left) = self
-                .read(move |kv, core| {
-                    let mut step = Step::default();
-                    step.fill(kv, core, &of, &mut left)?;
-                    if left.peek().is_none()
-                        && let Some(due) = end.take()
-                    {
-                        end = step.end(kv, core, &of, due)?;
-                    }
-                    Ok((step, left, end))
-                })
-                .await?;
-            (left, end) = (left_over, end_left);
+            let step;
+            (step, items, end) = self.next_step(&connector, items, end).await?;
             self.commit_step(&connector, token, step).await?;
         }
         Ok(())
     }
 }
 
-fn read_state(kv: &dyn KeyValue, connector: &ConnectorName) -> Result<Option<ConnectorState>, StoreError> {
-    let key = keys::connector(connector);
-    let Some(body) = load(kv, &key)? else { return Ok(None) };
-    serde_json::from_slice(&body).map(Some).map_err(|error| damaged(&key, format!("its JSON cannot be read: {error}")))
+/// Returns what the JSON text of any size stands for; `None` if there is nothing under the key.
+fn read_json<T: DeserializeOwned>(kv: &dyn KeyValue, key: &[u8]) -> Result<Option<T>, StoreError> {
+    load(kv, key)?.map(|body| parse(key, &body)).transpose()
 }
 
-fn read_kept(kv: &dyn KeyValue, connector: &ConnectorName, hash: &KeyHash) -> Result<Option<KeptItem>, StoreError> {
-    let key = keys::kept(connector, hash);
-    let Some(body) = load(kv, &key)? else { return Ok(None) };
-    serde_json::from_slice(&body).map(Some).map_err(|error| damaged(&key, format!("its JSON cannot be read: {error}")))
+pub(super) fn parse<T: DeserializeOwned>(key: &[u8], body: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(body).map_err(|error| damaged(key, format!("its JSON cannot be read: {error}")))
 }
 
-/// The most bytes of large values that one step writes ahead.
-const MOST_AHEAD: usize = 4 << 20;
-
-/// Updates by ascending hash, of which the first are taken.
-type Updates = std::iter::Peekable<std::vec::IntoIter<SeenUpdate>>;
-
-/// What one batch of a poll's commit writes.
-#[derive(Default)]
-struct Step {
-    batch: Batch,
-    /// Pieces of large values, to be made durable before the batch, in order.
-    ahead: Vec<Batch>,
-    queued: Vec<(SubscriptionName, Place)>,
-    /// Whether this is the last step, after which the lease is given back.
-    is_last: bool,
-}
-
-impl Step {
-    /// Takes in updates until the batch is full. Each leaf is opened once; if the batch ends within it, the next step
-    /// opens it again.
-    fn fill(
-        &mut self,
-        kv: &dyn KeyValue,
-        core: &Core,
-        connector: &ConnectorName,
-        updates: &mut Updates,
-    ) -> Result<(), StoreError> {
-        while let Some(first) = updates.peek() {
-            let mut leaf = OpenLeaf::covering(kv, connector, &first.seen.key_hash)?;
-            let mut leaf_bytes = leaf.bytes();
-            let mut merged: Vec<SeenItem> = Vec::new();
-            // One update at least is taken by each step, however large it is.
-            while let Some(update) = updates.next_if(|update| {
-                leaf.reaches(&update.seen.key_hash)
-                    && (self.batch.is_empty() && merged.is_empty() || self.has_room(leaf_bytes))
-            }) {
-                leaf_bytes += seen::size_of_item(&update.seen);
-                if let Some(kept) = update.kept {
-                    let key = keys::kept(connector, &update.seen.key_hash);
-                    self.replace(kv, core, key, kept.get().as_bytes())?;
-                }
-                if let Some(routed) = update.event {
-                    self.add(StagedEvent::new(&core.groups, routed));
-                }
-                merged.push(update.seen);
-            }
-            // What of this leaf has no room must wait until the leaf is written: it would be read as it was before.
-            let is_full = updates.peek().is_some_and(|update| leaf.reaches(&update.seen.key_hash));
-            if !merged.is_empty() {
-                leaf.merge(merged);
-                leaf.write(connector, &mut self.batch);
-            }
-            if is_full {
-                break;
-            }
-        }
-        Ok(())
+fn read_set_aside(
+    kv: &dyn KeyValue,
+    connector: &ConnectorName,
+    after: Option<KeyHash>,
+    most: usize,
+) -> Result<Vec<SetAside>, StoreError> {
+    let mut found = Vec::new();
+    if most > 0 {
+        walk(kv, &keys::set_aside_after(connector, after.as_ref()), Order::Ascending, |key, value| {
+            found.push(parse(key, &assemble(kv, key, value)?)?);
+            Ok(found.len() < most)
+        })?;
     }
-
-    /// Adds what a poll ends with, if it still fits; gives it back if it does not.
-    fn end(
-        &mut self,
-        kv: &dyn KeyValue,
-        core: &Core,
-        connector: &ConnectorName,
-        end: End,
-    ) -> Result<Option<End>, StoreError> {
-        if !self.batch.is_empty() && !self.has_room(end.bytes()) {
-            return Ok(Some(end));
-        }
-        end.news.into_iter().for_each(|event| self.add(event));
-        self.replace(kv, core, keys::connector(connector), &end.state)?;
-        self.is_last = true;
-        Ok(None)
-    }
-
-    /// Writes a value of any size in place of what may be there.
-    fn replace(&mut self, kv: &dyn KeyValue, core: &Core, key: Vec<u8>, body: &[u8]) -> Result<(), StoreError> {
-        delete_pieces(kv, &key, &mut self.batch)?;
-        let Prepared { key, value, before } = core.groups.prepare(key, body);
-        self.ahead.extend(before);
-        self.batch.put(key, value);
-        Ok(())
-    }
-
-    fn add(&mut self, mut event: StagedEvent) {
-        self.ahead.append(&mut event.prepared.before);
-        event.put(&mut self.batch);
-        self.queued.extend(event.queued);
-    }
-
-    fn has_room(&self, more_bytes: usize) -> bool {
-        // A few operations are left for the parts of a leaf that is split.
-        self.batch.operations() + 16 + more_bytes / 1024 <= MOST_OPERATIONS
-            && self.batch.bytes() + more_bytes <= MOST_BYTES
-            && self.ahead.iter().map(Batch::bytes).sum::<usize>() < MOST_AHEAD
-    }
-}
-
-/// What a poll's commit ends with.
-struct End {
-    news: Vec<StagedEvent>,
-    /// The state as JSON.
-    state: Vec<u8>,
-}
-
-impl End {
-    fn bytes(&self) -> usize {
-        self.state.len() + self.news.iter().map(StagedEvent::bytes).sum::<usize>()
-    }
-}
-
-/// Adds the removal of the pieces of a value that is going to be replaced or removed.
-fn delete_pieces(kv: &dyn KeyValue, key: &[u8], batch: &mut Batch) -> Result<bool, StoreError> {
-    let Some(value) = kv.get(key)? else { return Ok(false) };
-    if let Body::InPieces(reference) = unseal(key, &value)? {
-        reference.delete(batch);
-    }
-    Ok(true)
+    Ok(found)
 }
 
 impl EmbeddedStore {
+    /// Fills the next step of a commit, with its end if that fits; returns what is left.
+    async fn next_step(
+        &self,
+        connector: &ConnectorName,
+        mut items: Items,
+        mut end: Option<End>,
+    ) -> Result<(Step, Items, Option<End>), StoreError> {
+        let of = connector.clone();
+        self.read(move |kv, core| {
+            let mut step = Step::default();
+            step.fill(kv, core, &of, &mut items)?;
+            if items.is_empty()
+                && let Some(due) = end.take()
+            {
+                end = step.end(kv, core, &of, due)?;
+            }
+            Ok((step, items, end))
+        })
+        .await
+    }
+
     /// Makes a step durable, unless someone else took the poll over.
     async fn commit_step(&self, connector: &ConnectorName, token: LeaseToken, step: Step) -> Result<(), StoreError> {
         let Step { batch, ahead, queued, is_last } = step;
@@ -310,10 +263,7 @@ fn sweep(
         }
         forgotten += old.len();
         for item in old {
-            let key = keys::kept(connector, &item.key_hash);
-            if delete_pieces(kv, &key, &mut step.batch)? {
-                step.batch.delete(key);
-            }
+            step.remove(kv, keys::kept(connector, &item.key_hash))?;
         }
         leaf.write(connector, &mut step.batch);
         if forgotten > MOST_FORGOTTEN {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::super::StoreError;
 use super::super::kv::{Batch, KeyValue, Order};
+use super::history::walk;
 use super::keys;
 use super::value::{Decoder, Encoder, LARGEST_PIECE, damaged, seal, unseal_whole};
 use crate::model::fingerprint::{Fingerprint, KeyHash};
@@ -61,6 +62,12 @@ impl<'b> Leaf<'b> {
         low
     }
 
+    /// Returns the first index whose hash is greater.
+    fn position_after(&self, hash: &KeyHash) -> usize {
+        let position = self.position(0, hash);
+        position + usize::from(position < self.len() && self.hash(position) == hash.0)
+    }
+
     fn item(&self, index: usize, key: Option<String>) -> Option<SeenItem> {
         let mut decoder = Decoder(self.record(index));
         Some(SeenItem {
@@ -105,20 +112,32 @@ fn to_seconds(at: Timestamp) -> u32 {
 
 /// Returns all that is remembered of a connector's items, by ascending hash.
 pub(super) fn all(kv: &dyn KeyValue, connector: &ConnectorName) -> Result<Vec<SeenItem>, StoreError> {
-    let range = keys::seen_leaves(connector);
+    following(kv, connector, None, usize::MAX)
+}
+
+/// Returns what is remembered of up to so many items whose hashes follow one, or of the first; reads no other leaves.
+pub(super) fn following(
+    kv: &dyn KeyValue,
+    connector: &ConnectorName,
+    after: Option<KeyHash>,
+    most: usize,
+) -> Result<Vec<SeenItem>, StoreError> {
+    let mut range = keys::seen_leaves(connector);
+    if let Some(after) = &after {
+        let Some(lowest) = leaf_of(kv, connector, after)? else { return Ok(Vec::new()) };
+        range.from = keys::seen_leaf(connector, &lowest);
+    }
     let mut found = Vec::new();
-    let mut outcome = Ok(());
-    kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, value| match Leaf::read(key, value) {
-        Ok(leaf) => {
-            leaf.items(0..leaf.len(), &mut found);
-            ControlFlow::Continue(())
-        }
-        Err(error) => {
-            outcome = Err(error);
-            ControlFlow::Break(())
-        }
+    if most == 0 {
+        return Ok(found);
+    }
+    walk(kv, &range, Order::Ascending, |key, value| {
+        let leaf = Leaf::read(key, value)?;
+        let known = after.as_ref().map_or(0, |after| leaf.position_after(after));
+        leaf.items(known..leaf.len().min(known.saturating_add(most - found.len())), &mut found);
+        Ok(found.len() < most)
     })?;
-    outcome.map(|()| found)
+    Ok(found)
 }
 
 /// Returns what is remembered of the items with these hashes, which ascend. Each leaf is read once, and leaves that
