@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::change::ChangeKind;
 use super::fingerprint::{BodyHash, Fingerprint, KeyHash};
 use super::json;
+use super::pagination::PagePosition;
 use super::time::Timestamp;
 
 /// One record of the API in the form that detection compares.
@@ -114,9 +115,9 @@ pub struct PageMemory {
     pub last_modified: Option<String>,
     /// The hash of its bytes, after decompression.
     pub body: BodyHash,
-    /// The address of the page that followed it.
+    /// The page that followed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
+    pub next: Option<PagePosition>,
 }
 
 /// A change that was detected but is not yet an event: it is held for approval, or its detail could not be had.

@@ -100,6 +100,7 @@ pub enum PagePosition {
     First,
     /// An address, without secrets.
     Url(String),
+    /// What it is asked with, as JSON.
     Token(String),
     Number(u64),
     Offset(u64),

@@ -56,7 +56,7 @@ pub enum PageError {
     Status { status: Status, hint: &'static str, excerpt: Excerpt },
     #[error("the redirect {problem}")]
     Redirect { problem: String },
-    #[error("the Link header names a next page that is not an address: {excerpt}")]
+    #[error("the source names a next page that is not an address: {excerpt}")]
     Link { excerpt: Excerpt },
     #[error("the answer's body is empty")]
     Empty,

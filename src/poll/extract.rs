@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::decode::{decode, elements};
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
+use super::paginate::Clues;
 use crate::model::connector::Connector;
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
@@ -27,8 +28,10 @@ const MOST_LEVELS: usize = 127;
 #[derive(Debug)]
 pub(super) struct Extraction {
     pub items: Vec<Item>,
-    /// How many values `response.items` gave, before `item.filter`.
-    pub yielded: usize,
+    /// One hash for each value that `response.items` gave, in order: of an item's key, or else of the whole value.
+    pub rows: Vec<KeyHash>,
+    /// What the body says about the pages after it.
+    pub clues: Clues,
     /// What the items' texts came to, if they were told apart; of more than [`MOST_TEXTS`] only so many that it shows.
     pub meanings: Vec<Meaning>,
 }
@@ -52,12 +55,14 @@ pub(super) fn extract(
 /// Returns the items of a page without parsing it as a whole; `None` if that cannot be done, or if anything is wrong
 /// with it or with an item: then parsing it finds out what.
 fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes, memo: &Memo) -> Option<Extraction> {
-    let names = connector.response.items.listing().filter(|_| connector.response.error.is_none())?;
+    let needs_value = connector.response.error.is_some() || Clues::are_needed(connector);
+    let names = connector.response.items.listing().filter(|_| !needs_value)?;
     let texts = elements(connector.response.format.as_ref(), content_type, body, &names)?;
     let most_levels = MOST_LEVELS.checked_sub(names.len() + 1)?;
     let mut extraction = Extraction {
         items: Vec::with_capacity(texts.len()),
-        yielded: texts.len(),
+        rows: Vec::with_capacity(texts.len()),
+        clues: Clues::default(),
         meanings: Vec::with_capacity(texts.len().min(MOST_TEXTS + 1)),
     };
     let mut canonical = Canonical::default();
@@ -71,6 +76,7 @@ fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes
                 identify(connector, &value, &mut canonical).ok()?
             }
         };
+        extraction.rows.push(identity.as_ref().map_or_else(|| row(hash.as_bytes()), |identity| identity.key_hash));
         if extraction.meanings.len() <= MOST_TEXTS {
             extraction.meanings.push((hash, identity.clone()));
         }
@@ -91,6 +97,7 @@ fn is_within(value: &Value, most: usize) -> bool {
 /// Returns the items of a page's value.
 fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
     check_reported_error(connector, &value)?;
+    let clues = Clues::of(connector, &value)?;
     // A failed expression leaves nothing to show, so that has to be set aside first.
     let excerpt = Excerpt::of_value(&connector.redactor, &value);
     let expression = &connector.response.items;
@@ -100,13 +107,18 @@ fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Ex
         error: error.message,
         excerpt,
     })?;
-    let yielded = values.len();
-    let mut items = Vec::with_capacity(yielded);
+    let (mut items, mut rows) = (Vec::with_capacity(values.len()), Vec::with_capacity(values.len()));
     let mut canonical = Canonical::default();
     for (index, value) in values.into_iter().enumerate() {
         match identify(connector, &value, &mut canonical) {
-            Ok(Some(identity)) => items.push(item(identity, value.into())),
-            Ok(None) => {}
+            Ok(Some(identity)) => {
+                rows.push(identity.key_hash);
+                items.push(item(identity, value.into()));
+            }
+            Ok(None) => {
+                canonical.push(&value);
+                rows.push(KeyHash(canonical.finish().0));
+            }
             Err(problem) => {
                 let excerpt = Excerpt::of_value(&connector.redactor, &value);
                 return Err(PageError::Item {
@@ -116,7 +128,12 @@ fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Ex
             }
         }
     }
-    Ok(Extraction { items, yielded, meanings: Vec::new() })
+    Ok(Extraction { items, rows, clues, meanings: Vec::new() })
+}
+
+/// Returns what tells a row from others that has no key, because the filter leaves it out.
+fn row(hash: &[u8; 32]) -> KeyHash {
+    KeyHash(hash[..16].try_into().expect("16 of 32 bytes"))
 }
 
 fn item(Identity { key, key_hash, fingerprint }: Identity, record: Record) -> Item {

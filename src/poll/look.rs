@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::FetchContext;
 use super::error::PollFailure;
-use super::request::PageRequest;
+use super::paginate::Pager;
 use super::walk::{Visit, Walked, Walker};
 use crate::model::connector::Connector;
 use crate::model::item::{Completeness, Item};
@@ -46,8 +46,8 @@ const ANSWER_SHOWN: usize = 1000;
 pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
     let mut walker = Walker::new(Arc::clone(connector), context.clone());
     walker.answer_shown = ANSWER_SHOWN;
-    let found = match PageRequest::first(connector, None, context.clock.now()) {
-        Ok(first) => walker.walk(&first, &[]).await,
+    let found = match Pager::new(connector, None, context.clock.now(), None) {
+        Ok(pager) => walker.walk(pager, &[]).await,
         Err(error) => Err(PollFailure::of(connector, &error)),
     };
     let Walker { visits: pages, requests, .. } = walker;
@@ -59,7 +59,14 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
                 None => None,
             };
             let completeness = reading.completeness;
-            Look { pages, requests, items: reading.items, completeness, truncation: reading.truncation, problem }
+            Look {
+                pages,
+                requests,
+                items: reading.items,
+                completeness,
+                truncation: reading.truncation.map(|cause| cause.to_string()),
+                problem,
+            }
         }
         Ok(Walked::Unchanged { completeness }) => {
             Look { pages, requests, items: Vec::new(), completeness, truncation: None, problem: None }

@@ -12,9 +12,8 @@ use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
 use super::memo::Memo;
-use super::paginate;
+use super::paginate::{self, Pager};
 use super::report::{ChangeCounts, PollOutcome, PollReport};
-use super::request::PageRequest;
 use super::walk::{Reading, Walked, Walker, compute};
 use crate::model::change::ChangeKind;
 use crate::model::connector::{Connector, RulesDigest};
@@ -178,9 +177,9 @@ impl Poller {
         at: Timestamp,
     ) -> Result<Walked, PollFailure> {
         let cursor = state.and_then(|state| state.cursor.as_deref());
-        let first = PageRequest::first(&self.connector, cursor, at)
-            .map_err(|error| PollFailure::of(&self.connector, &error))?;
-        walker.walk(&first, state.map_or(&[], |state| self.remembered_pages(state, at))).await
+        let pager =
+            Pager::new(&self.connector, cursor, at, None).map_err(|error| PollFailure::of(&self.connector, &error))?;
+        walker.walk(pager, state.map_or(&[], |state| self.remembered_pages(state, at))).await
     }
 
     /// Returns the pages that may stand for their items: those that were compared lately, under the same rules.

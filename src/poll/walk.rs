@@ -1,6 +1,5 @@
 //! All pages of one poll: seen to be unchanged, or read.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -10,11 +9,11 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::context::FetchContext;
-use super::error::{PollFailure, beginning};
+use super::error::{PageError, PollFailure, beginning};
 use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
-use super::paginate;
+use super::paginate::{Advance, PageRead, Pager, Truncation};
 use super::request::PageRequest;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
@@ -75,9 +74,11 @@ pub(super) struct Reading {
     pub pages: Vec<PageMemory>,
     pub completeness: Completeness,
     /// Why a truncated poll ended where it did.
-    pub truncation: Option<String>,
+    pub truncation: Option<Truncation>,
     /// Why a partial poll ended where it did.
     pub failure: Option<PollFailure>,
+    /// Whether there are pages that cannot be asked for without their secrets, and so cannot be remembered.
+    has_secret_pages: bool,
 }
 
 struct Page {
@@ -102,26 +103,26 @@ impl Walker {
 
     /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
     /// them differ. Fails if the first page does.
-    pub async fn walk(&mut self, first: &PageRequest, remembered: &[PageMemory]) -> Result<Walked, PollFailure> {
+    pub async fn walk(&mut self, pager: Pager, remembered: &[PageMemory]) -> Result<Walked, PollFailure> {
         let first_page = if remembered.is_empty() {
             None
         } else {
-            match self.revisit(first, remembered).await? {
+            match self.revisit(&pager, remembered).await? {
                 Revisit::Unchanged { completeness } => return Ok(Walked::Unchanged { completeness }),
                 Revisit::Differs(page) => page,
             }
         };
-        self.read(first, first_page).await.map(Walked::Read)
+        self.read(pager, first_page).await.map(Walked::Read)
     }
 
     /// Asks whether the pages are still those that are remembered, in the same chain.
-    async fn revisit(&mut self, first: &PageRequest, remembered: &[PageMemory]) -> Result<Revisit, PollFailure> {
-        let mut request = first.clone();
+    async fn revisit(&mut self, pager: &Pager, remembered: &[PageMemory]) -> Result<Revisit, PollFailure> {
+        let mut request = pager.request().clone();
         for (index, memory) in remembered.iter().enumerate() {
             if shown(&self.connector, &request.url) != memory.url {
                 return Ok(Revisit::Differs(None));
             }
-            let answer = self.fetch(first, &request, Some(memory)).await?;
+            let answer = self.fetch(pager.home(), &request, Some(memory)).await?;
             if !answer.is_not_modified() {
                 let hash = hash(&answer.response.body).await;
                 if hash != memory.body {
@@ -129,16 +130,15 @@ impl Walker {
                     return Ok(Revisit::Differs(page));
                 }
             }
-            let mut next = self.next_page(&request.url, &answer)?.map(String::from);
-            if next.is_none() && answer.is_not_modified() {
-                // Servers may leave headers that did not change out of a 304.
-                next.clone_from(&memory.next);
-            }
+            let (headers, is_not_modified) = (&answer.response.headers, answer.is_not_modified());
+            let next = pager
+                .next_of_unchanged(&answer.url, headers, is_not_modified, memory.next.as_ref())
+                .map_err(|error| self.failed_at(&request, &error))?;
             if next != memory.next {
                 return Ok(Revisit::Differs(None));
             }
-            let Some(next) = next.and_then(|next| next.parse().ok()) else { break };
-            request = first.to(next);
+            let Some(next) = next else { break };
+            request = pager.request_at(&next).map_err(|error| self.failed_at(&request, &error))?;
         }
         let ended = remembered.last().is_none_or(|last| last.next.is_none());
         let completeness = if ended { Completeness::Complete } else { Completeness::Truncated };
@@ -146,7 +146,7 @@ impl Walker {
     }
 
     /// Reads all pages, page by page. The bytes of those whose items are texts in them stay in memory.
-    async fn read(&mut self, first: &PageRequest, first_page: Option<Box<Page>>) -> Result<Reading, PollFailure> {
+    async fn read(&mut self, mut pager: Pager, first_page: Option<Box<Page>>) -> Result<Reading, PollFailure> {
         let mut reading = Reading {
             items: Vec::new(),
             memo: Memo::default(),
@@ -154,58 +154,44 @@ impl Walker {
             completeness: Completeness::Complete,
             truncation: None,
             failure: None,
+            has_secret_pages: false,
         };
-        let max_pages = paginate::max_pages(&self.connector);
-        let mut numbers: HashMap<Url, usize> = HashMap::new();
-        let mut request = first.clone();
         let mut at_hand = first_page;
         for number in 1.. {
-            numbers.insert(request.url.clone(), number);
-            let next = match self.read_page(number, first, &request, at_hand.take(), &mut reading).await {
-                Ok(None) => break,
-                Ok(Some(next)) => next,
+            match self.read_page(number, &mut pager, at_hand.take(), &mut reading).await {
+                Ok(Advance::Next) => {}
+                Ok(Advance::Last) => break,
+                Ok(Advance::Stop(truncation)) => {
+                    reading.completeness = Completeness::Truncated;
+                    reading.truncation = Some(truncation);
+                    break;
+                }
                 Err(failure) if number == 1 => return Err(failure),
                 Err(failure) => {
                     reading.completeness = Completeness::Partial;
                     reading.failure = Some(failure);
                     break;
                 }
-            };
-            let truncation = match numbers.get(&next) {
-                Some(earlier) => Some(format!("page {number} leads back to page {earlier}")),
-                None if number >= max_pages => Some(format!("there are more than {max_pages} pages (max_pages)")),
-                None => None,
-            };
-            if truncation.is_some() {
-                reading.completeness = Completeness::Truncated;
-                reading.truncation = truncation;
-                break;
             }
-            request = first.to(next);
         }
-        let is_worth_remembering = |page: &PageMemory| {
-            // An address that only works with its secrets cannot be remembered without them.
-            let next = page.next.as_deref().and_then(|next| next.parse::<Url>().ok());
-            next.is_none_or(|next| shown(&self.connector, &next) == next.as_str())
-        };
-        if reading.pages.len() > MOST_PAGES_REMEMBERED || !reading.pages.iter().all(is_worth_remembering) {
+        if reading.pages.len() > MOST_PAGES_REMEMBERED || reading.has_secret_pages {
             reading.pages.clear();
         }
         Ok(reading)
     }
 
-    /// Reads one page and returns the address of the next one.
+    /// Reads the pager's present page and goes on to the next one.
     async fn read_page(
         &mut self,
         number: usize,
-        first: &PageRequest,
-        request: &PageRequest,
+        pager: &mut Pager,
         at_hand: Option<Box<Page>>,
         reading: &mut Reading,
-    ) -> Result<Option<Url>, PollFailure> {
+    ) -> Result<Advance, PollFailure> {
+        let request = pager.request().clone();
         let (answer, hash) = match at_hand {
             Some(page) if page.url == request.url => (page.answer, Some(page.hash)),
-            _ => (self.fetch(first, request, None).await?, None),
+            _ => (self.fetch(pager.home(), &request, None).await?, None),
         };
         let connector = Arc::clone(&self.connector);
         let memo = Arc::clone(&self.memo);
@@ -218,9 +204,18 @@ impl Walker {
         let (extraction, hash) = understood
             .await
             .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, &answer.url), &error))?;
-        let next = self.next_page(&request.url, &answer)?;
+        let page = PageRead {
+            url: &answer.url,
+            headers: &answer.response.headers,
+            clues: extraction.clues,
+            rows: &extraction.rows,
+            body: hash,
+        };
+        let advance = pager.advance(&page).map_err(|error| self.failed_at(&request, &error))?;
+        let next = if advance == Advance::Last { None } else { pager.position() };
+        reading.has_secret_pages |= advance != Advance::Last && next.is_none();
         if let Some(visit) = self.visits.last_mut() {
-            visit.yielded = extraction.yielded;
+            visit.yielded = extraction.rows.len();
             visit.items = extraction.items.len();
         }
         reading.items.extend(extraction.items);
@@ -230,25 +225,24 @@ impl Walker {
             etag: answer.etag(),
             last_modified: answer.last_modified(),
             body: hash,
-            next: next.clone().map(String::from),
+            next,
         });
-        Ok(next)
+        Ok(advance)
     }
 
     async fn fetch(
         &mut self,
-        first: &PageRequest,
+        home: &Url,
         request: &PageRequest,
         remembered: Option<&PageMemory>,
     ) -> Result<Answer, PollFailure> {
         let began = self.context.clock.monotonic();
         let mut fetcher =
-            Fetcher { connector: &self.connector, context: &self.context, home: first.url.clone(), requests: 0 };
+            Fetcher { connector: &self.connector, context: &self.context, home: home.clone(), requests: 0 };
         let result = fetcher.fetch(request, remembered).await;
         self.requests += fetcher.requests;
-        let answer = result.map_err(|FetchError { error, not_before }| {
-            PollFailure::at(&self.connector, &shown(&self.connector, &request.url), &error).and_not_before(not_before)
-        })?;
+        let answer = result
+            .map_err(|FetchError { error, not_before }| self.failed_at(request, &error).and_not_before(not_before))?;
         self.visits.push(Visit {
             url: shown(&self.connector, &request.url),
             status: answer.response.status,
@@ -261,9 +255,8 @@ impl Walker {
         Ok(answer)
     }
 
-    fn next_page(&self, page: &Url, answer: &Answer) -> Result<Option<Url>, PollFailure> {
-        paginate::next_page(&self.connector, &answer.url, &answer.response.headers)
-            .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, page), &error))
+    fn failed_at(&self, request: &PageRequest, error: &PageError) -> PollFailure {
+        PollFailure::at(&self.connector, &shown(&self.connector, &request.url), error)
     }
 }
 

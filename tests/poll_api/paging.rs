@@ -47,7 +47,7 @@ async fn pages_that_go_in_a_circle_are_left_and_told() {
     };
     check(|_| Some("/items".to_owned()), "paging stopped: page 1 leads back to page 1", 1).await;
     check(|_| Some("?page=2".to_owned()), "paging stopped: page 2 leads back to page 2", 2).await;
-    check(|number| Some(format!("?page={}", 5 - number)), "paging stopped: page 3 leads back to page 2", 3).await;
+    check(|number| Some(format!("?page={}", 5 - number)), "paging stopped: page 3 shows the same as page 1", 3).await;
 }
 
 #[tokio::test]
@@ -136,12 +136,12 @@ async fn a_secret_in_the_address_is_added_once_and_never_stored_or_shown() {
         "{LINK}auth.query = {{ name = \"key\", value = {{ env = \"TOKEN\" }} }}\nrequest.query = {{ a = \"1\" }}\n"
     );
     let world = World::new(&rules, |request| {
-        let reply = Reply::json(r#"[{"id":1}]"#).with("etag", "\"x\"");
+        let reply = |json: &str| Reply::json(json).with("etag", "\"x\"");
         // Like many a server, it repeats the whole address in its links.
         if request.target.contains("page") {
-            reply
+            reply(r#"[{"id":2}]"#)
         } else {
-            reply.with("link", format!("<{}&page=2>; rel=next", request.target))
+            reply(r#"[{"id":1}]"#).with("link", format!("<{}&page=2>; rel=next", request.target))
         }
     })
     .await;

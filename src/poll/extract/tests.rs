@@ -19,7 +19,7 @@ fn connector(rules: &str) -> Arc<Connector> {
 fn described(result: Result<Extraction, PageError>) -> Result<(usize, Vec<String>), String> {
     let describe = |item: &Item| format!("{} {} {} {}", item.key, item.key_hash, item.fingerprint, item.record.value());
     let extraction = result.map_err(|error| error.to_string())?;
-    Ok((extraction.yielded, extraction.items.iter().map(describe).collect()))
+    Ok((extraction.rows.len(), extraction.items.iter().map(describe).collect()))
 }
 
 /// Extracts without any memory of texts, from the page's value.
@@ -42,7 +42,7 @@ fn a_text_that_is_remembered_is_not_parsed() {
     let extraction = extract(&connector, 1, None, &body, &memo).expect("items");
     let keys: Vec<&str> = extraction.items.iter().map(|item| &*item.key).collect();
     assert_eq!(keys, ["1", "another"]);
-    assert_eq!((extraction.yielded, extraction.meanings.len()), (3, 3));
+    assert_eq!((extraction.rows.len(), extraction.meanings.len()), (3, 3));
 }
 
 #[test]

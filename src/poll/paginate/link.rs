@@ -1,31 +1,11 @@
-//! Where the next page is.
+//! The header `Link` with `rel="next"` (RFC 8288).
 
 use url::Url;
 
-use super::auth;
-use super::error::{Excerpt, PageError};
 use crate::http::header::{HeaderMap, LINK};
-use crate::model::connector::Connector;
-use crate::model::pagination::PagingStyle;
-
-/// Returns the most pages that one poll of the connector reads.
-pub(super) fn max_pages(connector: &Connector) -> usize {
-    connector.pagination.max_pages.max(1)
-}
-
-/// Returns the address of the page after this one, without secrets that auth adds; `None` if it is the last.
-pub(super) fn next_page(connector: &Connector, page: &Url, headers: &HeaderMap) -> Result<Option<Url>, PageError> {
-    let PagingStyle::Link = connector.pagination.style else { return Ok(None) };
-    let Some(target) = next_link(headers) else { return Ok(None) };
-    let Some(mut next) = resolve(page, &target) else {
-        return Err(PageError::Link { excerpt: Excerpt::of(&connector.redactor, target.as_bytes()) });
-    };
-    auth::forget_query_auth(connector, &mut next);
-    Ok(Some(next))
-}
 
 /// Returns the web address that a link on a page leads to.
-fn resolve(page: &Url, target: &str) -> Option<Url> {
+pub(super) fn resolve(page: &Url, target: &str) -> Option<Url> {
     let mut next = page.join(target).ok().filter(|next| matches!(next.scheme(), "http" | "https"))?;
     next.set_fragment(None);
     // Behind a proxy that ends TLS, many a server believes that it was called by plain HTTP.
@@ -37,7 +17,7 @@ fn resolve(page: &Url, target: &str) -> Option<Url> {
 }
 
 /// Returns the target of the first link with the relation `next` (RFC 8288).
-fn next_link(headers: &HeaderMap) -> Option<String> {
+pub(super) fn next_link(headers: &HeaderMap) -> Option<String> {
     headers.get_all(LINK).iter().find_map(|line| {
         let text = String::from_utf8_lossy(line.as_bytes());
         let mut rest = &*text;
