@@ -8,7 +8,7 @@ use std::time::Duration;
 use configuration::load_files;
 use pollhook::config::{Environment, StoreChoice};
 use pollhook::model::auth::Auth;
-use pollhook::model::change::{ChangeKind, FirstPoll, Lists};
+use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
 use pollhook::model::pagination::PagingStyle;
 use pollhook::model::quantity::ByteSize;
@@ -77,6 +77,12 @@ first_poll = { latest = 5 }
 removed_after = 2
 previous = true
 forget_after = "10d"
+hold_above = { created = 1000, removed = "20%" }
+empty = "ok"
+
+[connectors.orders.detail]
+request = { url = "https://shop.example.com/api/orders/{{ item.id }}", headers = { X-Shop = "{{ item.shop }}" } }
+concurrency = 2
 
 [subscriptions.erp]
 url = { env = "HOOK" }
@@ -140,6 +146,12 @@ retry = ["1s", "2m"]
     assert_eq!((changes.lists, changes.first_poll), (Lists::Everything, FirstPoll::Latest(5)));
     assert_eq!((changes.removed_after.get(), changes.previous), (2, true));
     assert_eq!(changes.forget_after, Duration::from_secs(10 * 86_400));
+    assert_eq!(changes.hold_above, HoldAbove { created: Some(1000), removed: Some(Share::Percent(20)) });
+    assert_eq!(changes.empty, EmptyRule::Ok);
+    let detail = connector.detail.as_ref().expect("a detail");
+    assert_eq!(detail.request.url.source(), "https://shop.example.com/api/orders/{{ item.id }}");
+    assert_eq!(pairs(&detail.request.headers), "X-Shop={{ item.shop }}");
+    assert_eq!((detail.response.items.source(), detail.concurrency), (".", 2));
     assert_eq!(connector.redactor.redact("password from-the-environment"), "password ***");
 
     let [subscription] = &configuration.subscriptions[..] else { panic!("one subscription") };

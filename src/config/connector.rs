@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 
 use super::auth::auth;
 use super::changes::changes;
+use super::detail::detail;
 use super::digest::digest;
 use super::keys::nearest;
 use super::pagination::pagination;
@@ -35,6 +36,10 @@ pub(super) fn connector(
     let response = response(fields);
     let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
     let changes = changes(fields);
+    let detail = match fields.table("detail") {
+        Some(fields) => detail(&texts, &fields).map(Some),
+        None => Some(None),
+    };
     let (title, jitter) = (fields.text("title"), fields.duration("jitter"));
     let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
     let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
@@ -53,7 +58,7 @@ pub(super) fn connector(
         response,
         item,
         cursor: None,
-        detail: None,
+        detail: detail?,
         changes,
         rate: None,
         digest,
@@ -62,7 +67,7 @@ pub(super) fn connector(
 }
 
 /// Returns a table that must be written because something in it must.
-fn required_table<'a>(fields: &Fields<'a>, name: &str, wanted: &str) -> Option<Fields<'a>> {
+pub(super) fn required_table<'a>(fields: &Fields<'a>, name: &str, wanted: &str) -> Option<Fields<'a>> {
     if fields.entry(name).is_none() && !fields.is_meant(&format!("{name}.{wanted}")) && !fields.is_meant(name) {
         let message = format!("`{name}.{wanted}` is missing in {}", fields.keys.what);
         fields.report.error_with_help(fields.place, message, fields.keys.get(name).map_or("", |key| key.doc));

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::keys::nearest;
 use super::params::{ParamValues, scalar};
-use super::reader::{Fields, part_of_text};
+use super::reader::{Fields, enumeration, part_of_text};
 use super::report::Report;
 use super::secret::Scope;
 use super::source::Place;
@@ -20,6 +20,8 @@ pub(super) struct Texts<'a> {
     pub params: &'a ParamValues,
     /// Where the connector's name stands.
     place: Place,
+    /// What these texts can refer to, beside `params` and `now`.
+    names: &'static [&'static str],
     /// The secrets that were found meanwhile.
     pub secrets: Vec<Secret>,
 }
@@ -27,7 +29,12 @@ pub(super) struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// Returns the reader for a connector with these params.
     pub fn new(scope: Scope<'a>, params: &'a ParamValues, place: Place) -> Self {
-        Self { scope, params, place, secrets: params.secrets().collect() }
+        Self { scope, params, place, names: &[], secrets: params.secrets().collect() }
+    }
+
+    /// Returns the reader for texts of the same connector that can refer to these names as well.
+    pub fn with_names(&self, names: &'static [&'static str]) -> Self {
+        Self { names, secrets: Vec::new(), ..*self }
     }
 
     /// Returns a text, number or truth value as a template all of whose references exist, and which can be rendered if
@@ -133,6 +140,7 @@ impl<'a> Texts<'a> {
         let param = name.split('.').nth(1).unwrap_or_default();
         let (message, help) = match root(name) {
             "now" => return true,
+            name if self.names.contains(&name) => return true,
             "params" if param.is_empty() || self.params.declares(param) => return true,
             "params" => {
                 let help = match nearest(param, self.params.names()) {
@@ -143,9 +151,9 @@ impl<'a> Texts<'a> {
                 };
                 (format!("there is no param `{param}`"), help)
             }
-            later => {
-                let message = format!("`{{{{ {later} }}}}` is not supported yet by this version of pollhook");
-                (message, "there are `params` and `now`".to_owned())
+            elsewhere => {
+                let message = format!("there is no `{{{{ {elsewhere} }}}}` here");
+                (message, format!("there are {}", enumeration(["params", "now"].iter().chain(self.names).copied())))
             }
         };
         report.error_with_help(part_of_text(report, node, find_name(node, name)), message, help);

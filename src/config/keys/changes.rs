@@ -32,7 +32,17 @@ pub(super) static CHANGES: Keys = Keys {
         )
         .or("30d"),
         Key::new("previous", Kind::Boolean, "Whether items are kept, so that events say what was before.").or("false"),
-        Key::later("hold_above", "How many changes at once are held for approval."),
+        Key::new(
+            "hold_above",
+            Kind::Table(&HOLD_ABOVE),
+            "How many changes of one poll are too many to be sent before somebody has approved them.",
+        ),
+        Key::new(
+            "empty",
+            Kind::Choice(&EMPTY),
+            "Whether a poll without any items is believed where there were some; suspicious ones are, if there are three in a row.",
+        )
+        .or("suspicious"),
     ],
     exclusive: &[],
 };
@@ -40,6 +50,25 @@ pub(super) static CHANGES: Keys = Keys {
 static CHANGE_KINDS: Words = Words { words: &["created", "updated", "removed"], later: &[] };
 
 static LISTS: Words = Words { words: &["recent", "everything"], later: &[] };
+
+static EMPTY: Words = Words { words: &["ok", "suspicious"], later: &[] };
+
+static HOLD_ABOVE: Keys = Keys {
+    what: "`hold_above`",
+    all: &[
+        Key::new(
+            "created",
+            Kind::Count(0, 1_000_000_000),
+            "The most items that one poll may create; without it any number.",
+        ),
+        Key::new(
+            "removed",
+            Kind::Forms,
+            "The most items that one poll may remove, as a number or as a part of those that were there, such as \"20%\".",
+        ),
+    ],
+    exclusive: &[],
+};
 
 /// The words that `first_poll` can be.
 pub(in crate::config) static FIRST_POLL: Words = Words { words: &["baseline", "send"], later: &[] };

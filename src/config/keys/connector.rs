@@ -2,6 +2,7 @@
 
 use super::auth::AUTH;
 use super::changes::CHANGES;
+use super::detail::DETAIL;
 use super::pagination::PAGINATION;
 use super::response::RESPONSE;
 use super::{Key, Keys, Kind, Words};
@@ -67,14 +68,14 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new("item", Kind::Table(&ITEM), "What identifies an item and what of it counts."),
         Key::new("changes", Kind::Table(&CHANGES), "Which changes become events, and how they are recognised."),
         Key::later("cursor", "The watermark that an incremental API is asked from."),
-        Key::later("detail", "A second request for each new or changed item."),
+        Key::new("detail", Kind::Table(&DETAIL), "A second request for each new or changed item."),
         Key::later("each", "One poll over several values, such as a list of repositories."),
         Key::later("limits", "How often the API may be asked, and how long it may be silent."),
     ],
     exclusive: &[&["every", "schedule"]],
 };
 
-static REQUEST: Keys = Keys {
+pub(super) static REQUEST: Keys = Keys {
     what: "`request`",
     all: &[
         Key::new("url", Kind::Template, "The address, with http or https."),
