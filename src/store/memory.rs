@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use super::wake::Wakes;
 use super::{
     ClaimedDelivery, ConnectorState, DeliveryLease, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery,
-    HistoryStore, LaneCounts, LaneState, POLLS_KEPT, PollCommit, PollLease, PollStore, Pruned, Retention,
-    SeenSelection, SeenUpdate, Settlement, StoreError, Verdict, retries_among,
+    HistoryStore, LaneCounts, LaneState, POLLS_KEPT, PollCommit, PollLease, PollPart, PollStore, Pruned, Retention,
+    SeenSelection, Settlement, StoreError, Verdict, retries_among,
 };
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
@@ -164,10 +164,10 @@ impl Connector {
         }
     }
 
-    /// Remembers items from now on as these updates say; returns their events.
-    fn update(&mut self, updates: Vec<SeenUpdate>) -> Vec<RoutedEvent> {
+    /// Remembers items from now on as this part of a poll says; returns its events.
+    fn take(&mut self, part: PollPart) -> Vec<RoutedEvent> {
         let mut events = Vec::new();
-        for update in updates {
+        for update in part.updates {
             let key = update.seen.key_hash;
             self.seen.insert(key, in_whole_seconds(update.seen));
             self.set_aside.remove(&key);
@@ -176,6 +176,10 @@ impl Connector {
             }
             events.extend(update.event);
         }
+        for key in part.dropped {
+            self.set_aside.remove(&key);
+        }
+        self.set_aside.extend(part.set_aside.into_iter().map(|change| (change.key_hash, change)));
         events
     }
 
@@ -281,11 +285,11 @@ impl PollStore for MemoryStore {
         Ok(())
     }
 
-    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
+    async fn commit_items(&self, lease: &PollLease, part: PollPart) -> Result<(), StoreError> {
         let mut inner = self.open()?;
         let entry = inner.connectors.entry(lease.connector.clone()).or_default();
         entry.check(lease)?;
-        for routed in entry.update(updates) {
+        for routed in entry.take(part) {
             inner.add(routed, &self.wakes);
         }
         Ok(())
@@ -302,11 +306,8 @@ impl PollStore for MemoryStore {
             entry.seen.retain(|key, seen| seen.last_seen >= bound || updated.contains(key));
             entry.kept.retain(|key, _| entry.seen.contains_key(key));
         }
-        let events = entry.update(commit.updates);
-        for key in commit.dropped {
-            entry.set_aside.remove(&key);
-        }
-        entry.set_aside.extend(commit.set_aside.into_iter().map(|change| (change.key_hash, change)));
+        let part = PollPart { updates: commit.updates, set_aside: commit.set_aside, dropped: commit.dropped };
+        let events = entry.take(part);
         if let Some(record) = commit.record {
             entry.note(record);
         }

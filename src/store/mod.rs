@@ -86,7 +86,7 @@ pub trait PollStore: Send + Sync + 'static {
     /// Makes a part of a poll's outcome durable ahead of the rest, and keeps the lease: after a crash or failure, the
     /// next poll makes up the rest. For polls that are too large to be kept in memory until they end. Large parts are
     /// themselves made in steps, as [`Self::commit_poll`] does.
-    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError>;
+    async fn commit_items(&self, lease: &PollLease, part: PollPart) -> Result<(), StoreError>;
 
     /// Returns changes that were set aside, by ascending key hash: those with these hashes, or up to so many that
     /// follow a hash.
@@ -302,6 +302,23 @@ impl PollCommit {
             dropped: Vec::new(),
             record: None,
         }
+    }
+}
+
+/// A part of what a poll changes, made durable ahead of its end.
+#[derive(Debug, Clone, Default)]
+pub struct PollPart {
+    /// As in [`PollCommit`].
+    pub updates: Vec<SeenUpdate>,
+    /// As in [`PollCommit`].
+    pub set_aside: Vec<SetAside>,
+    /// As in [`PollCommit`].
+    pub dropped: Vec<KeyHash>,
+}
+
+impl From<Vec<SeenUpdate>> for PollPart {
+    fn from(updates: Vec<SeenUpdate>) -> Self {
+        Self { updates, ..Self::default() }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::model::item::{KeptItem, SeenItem, SetAside};
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::store::kv::{KeyValue, Order};
-use crate::store::{ConnectorState, PollCommit, PollLease, PollStore, SeenSelection, SeenUpdate, StoreError};
+use crate::store::{ConnectorState, PollCommit, PollLease, PollPart, PollStore, SeenSelection, StoreError};
 
 /// How many leaves of seen items one commit looks through for items to forget.
 const LEAVES_SWEPT: usize = 16;
@@ -124,8 +124,9 @@ impl PollStore for EmbeddedStore {
         .await
     }
 
-    async fn commit_items(&self, lease: &PollLease, updates: Vec<SeenUpdate>) -> Result<(), StoreError> {
-        let mut items = Items::new(updates, Vec::new(), Vec::new());
+    async fn commit_items(&self, lease: &PollLease, part: PollPart) -> Result<(), StoreError> {
+        let PollPart { updates, set_aside, dropped } = part;
+        let mut items = Items::new(updates, set_aside, dropped);
         loop {
             let step;
             (step, items, _) = self.next_step(&lease.connector, items, None).await?;
