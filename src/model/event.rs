@@ -48,20 +48,27 @@ impl fmt::Display for EventType {
 pub enum ServiceNews {
     ConnectorFailing,
     ConnectorRecovered,
+    ConnectorHeld,
     SubscriptionDisabled,
     DeliveryDead,
 }
 
 impl ServiceNews {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::ConnectorFailing, Self::ConnectorRecovered, Self::SubscriptionDisabled, Self::DeliveryDead];
+    pub const ALL: [Self; 5] = [
+        Self::ConnectorFailing,
+        Self::ConnectorRecovered,
+        Self::ConnectorHeld,
+        Self::SubscriptionDisabled,
+        Self::DeliveryDead,
+    ];
 
     /// Returns the words after `pollhook.`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectorFailing => "connector.failing",
             Self::ConnectorRecovered => "connector.recovered",
+            Self::ConnectorHeld => "connector.held",
             Self::SubscriptionDisabled => "subscription.disabled",
             Self::DeliveryDead => "delivery.dead",
         }
