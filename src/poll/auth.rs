@@ -14,7 +14,7 @@ use crate::model::connector::Connector;
 /// Returns the request with the connector's auth. A request to another origin than the connector's own gets none, and
 /// loses every header that carries a secret.
 pub(super) fn authorize(connector: &Connector, home: &Url, request: &PageRequest) -> Result<HttpRequest, PageError> {
-    let PageRequest { method, mut url, mut headers, body } = request.clone();
+    let PageRequest { method, mut url, mut headers, body, .. } = request.clone();
     if url.origin() == home.origin() {
         if let Some(auth) = &connector.auth {
             add(auth, &mut url, &mut headers)?;

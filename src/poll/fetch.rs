@@ -13,7 +13,7 @@ use crate::http::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
 };
 use crate::http::header::{LOCATION, RETRY_AFTER};
-use crate::http::{BodyLimit, HttpError, HttpResponse, Limits, Method, retry_after};
+use crate::http::{HttpError, HttpResponse, Method, retry_after};
 use crate::model::connector::Connector;
 use crate::model::item::PageMemory;
 use crate::model::time::Timestamp;
@@ -145,16 +145,12 @@ impl Fetcher<'_> {
 
     /// Sends a request and follows redirects.
     async fn follow(&mut self, request: &PageRequest) -> Result<Answer, PageError> {
-        let limits = Limits {
-            deadline: self.connector.request.timeout,
-            body: BodyLimit::Refuse(self.connector.request.max_body),
-        };
         let mut request = request.clone();
         let mut visited = HashSet::new();
         loop {
             let sent = auth::authorize(self.connector, &self.home, &request)?;
             self.requests += 1;
-            let response = self.context.http.send(sent, limits).await?;
+            let response = self.context.http.send(sent, request.limits).await?;
             let Some(target) = redirect_target(&request.url, &response)? else {
                 return Ok(Answer { url: request.url, response });
             };

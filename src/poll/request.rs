@@ -5,8 +5,8 @@ use serde_json::Value;
 use url::Url;
 
 use super::error::PageError;
-use crate::http::Method;
 use crate::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use crate::http::{BodyLimit, Limits, Method};
 use crate::model::connector::{self, Connector, JsonTemplate, RequestBody};
 use crate::model::template::{Template, TemplateContext};
 use crate::model::time::Timestamp;
@@ -18,16 +18,21 @@ pub(super) struct PageRequest {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// How long each try may take, and how much it may bring.
+    pub limits: Limits,
 }
 
 impl PageRequest {
     /// Returns the request of a connector's first page.
     pub fn first(connector: &Connector, cursor: Option<&str>, now: Timestamp) -> Result<Self, PageError> {
         let context = TemplateContext { params: &connector.params.0, cursor, item: None, now, page: Some(1) };
-        let request = &connector.request;
-        let mut headers = headers(&request.headers, &context)?;
+        Self::rendered(&connector.request, &context)
+    }
+
+    fn rendered(request: &connector::Request, context: &TemplateContext<'_>) -> Result<Self, PageError> {
+        let mut headers = headers(&request.headers, context)?;
         let body = match &request.body {
-            Some(body) => render_body(body, &context, &mut headers)?,
+            Some(body) => render_body(body, context, &mut headers)?,
             None => Bytes::new(),
         };
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json, */*;q=0.5"));
@@ -35,7 +40,8 @@ impl PageRequest {
             connector::Method::Get => Method::GET,
             connector::Method::Post => Method::POST,
         };
-        Ok(Self { method, url: url(&request.url, &request.query, &context)?, headers, body })
+        let limits = Limits { deadline: request.timeout, body: BodyLimit::Refuse(request.max_body) };
+        Ok(Self { method, url: url(&request.url, &request.query, context)?, headers, body, limits })
     }
 
     /// Returns the same request for another page.
