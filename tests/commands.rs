@@ -4,7 +4,7 @@
 mod support {
     pub mod process;
     pub mod service;
-    #[expect(dead_code, reason = "the tests of the poll side use all of it")]
+    #[expect(dead_code, reason = "the tests of faults use all of it")]
     pub mod source;
     pub mod wait;
     pub mod web;

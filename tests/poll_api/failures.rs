@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use pollhook::model::time::Timestamp;
 use pollhook::poll::PollOutcome;
-use pollhook::store::PollStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::source::{Fault, Reply};

@@ -1,6 +1,7 @@
 //! Polling real servers on real sockets: what is asked of them, what is made of their answers, and what remains when
 //! they fail.
 
+#[expect(dead_code, reason = "the tests of faults use all of it")]
 #[path = "../support/source.rs"]
 mod source;
 mod world;

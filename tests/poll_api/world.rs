@@ -1,4 +1,4 @@
-//! A connector between a source on a real socket and a store in memory, with a clock that is moved by hand.
+//! A connector between a source on a real socket and a store, with a clock that is moved by hand.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use pollhook::model::id::{ConnectorName, SubscriptionName};
 use pollhook::model::time::Timestamp;
 use pollhook::poll::{FetchContext, PollContext, PollReport, Poller};
 use pollhook::store::memory::MemoryStore;
-use pollhook::store::{ConnectorState, EventQuery, HistoryStore, PollStore, SeenSelection};
+use pollhook::store::{ConnectorState, EventQuery, SeenSelection, SharedStore};
 use pollhook::telemetry::Telemetry;
 
 use crate::source::{Reply, Request, Source};
@@ -22,7 +22,7 @@ use crate::source::{Reply, Request, Source};
 pub struct World {
     pub source: Source,
     pub clock: Arc<ManualClock>,
-    pub store: Arc<MemoryStore>,
+    pub store: SharedStore,
     pub context: PollContext,
     pub connector: Arc<Connector>,
     poller: Poller,
@@ -44,9 +44,13 @@ impl World {
     /// Returns a world whose source answers this way and whose connector has these rules, `SOURCE` standing for the
     /// source's origin.
     pub async fn new(rules: &str, respond: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
+        Self::on(MemoryStore::new(), rules, respond).await
+    }
+
+    /// Returns a world that keeps what it knows in this store.
+    pub async fn on(store: SharedStore, rules: &str, respond: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         let source = Source::start(respond).await;
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_795_000_000_000));
-        let store = MemoryStore::new();
         let context = PollContext {
             fetching: FetchContext::new(HttpClient::new().expect("a client"), clock.clone(), Telemetry::shared()),
             store: store.clone(),

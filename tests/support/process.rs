@@ -57,9 +57,14 @@ impl Process {
         }
     }
 
+    /// Returns its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the process to stop with SIGTERM.
     pub fn terminate(&self) {
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw).expect("a process id");
         rustix::process::kill_process(id, Signal::TERM).expect("a child can be signalled");
     }
 

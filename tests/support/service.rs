@@ -22,7 +22,7 @@ pub struct Home {
 
 /// A running service. Dropping it kills it with SIGKILL.
 pub struct Service {
-    process: Process,
+    pub process: Process,
     address: String,
 }
 

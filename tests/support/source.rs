@@ -1,7 +1,10 @@
 //! An HTTP API on a real socket that answers what a test tells it to, faults included.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use pollhook::clock::SystemClock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -48,7 +51,7 @@ pub struct Reply {
 }
 
 /// What goes wrong on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     None,
     /// The connection is closed without an answer.
@@ -57,6 +60,22 @@ pub enum Fault {
     CutAfter(usize),
     /// No answer ever comes.
     Hang,
+    /// This is done to the connection instead of answering on it; then it is closed.
+    Wire(Vec<Step>),
+}
+
+/// One thing that is done to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Send(Vec<u8>),
+    /// The same bytes, for as long as they are taken.
+    Forever(Vec<u8>),
+    /// One byte after the other, with this pause before each.
+    Drip(Vec<u8>, Duration),
+    Pause(Duration),
+    Hang,
+    /// What is still under way is lost.
+    Reset,
 }
 
 impl Reply {
@@ -73,6 +92,11 @@ impl Reply {
     /// Returns an answer that a fault keeps from arriving.
     pub fn fault(fault: Fault) -> Self {
         Self { fault, ..Self::json("[]") }
+    }
+
+    /// Returns an answer that is whatever these steps make of it.
+    pub fn wire(steps: impl Into<Vec<Step>>) -> Self {
+        Self::fault(Fault::Wire(steps.into()))
     }
 
     /// Returns the answer with one header more.
@@ -125,9 +149,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     while let Some(request) = read_request(&mut stream).await {
         lock(&shared.requests).push(request.clone());
         let reply = (lock(&shared.respond))(&request);
-        match reply.fault {
+        match &reply.fault {
             Fault::Close => return,
             Fault::Hang => std::future::pending::<()>().await,
+            // It ends when the client takes no more.
+            Fault::Wire(steps) => return perform(steps, stream.get_mut()).await.unwrap_or_default(),
             Fault::None | Fault::CutAfter(_) => {}
         }
         let mut head = format!("HTTP/1.1 {} Answer\r\ncontent-length: {}\r\n", reply.status, reply.body.len());
@@ -138,8 +164,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             head.extend([name, ": ", value, "\r\n"]);
         }
         head.push_str("\r\n");
-        let body = match reply.fault {
-            Fault::CutAfter(bytes) => &reply.body[..bytes],
+        let body = match &reply.fault {
+            Fault::CutAfter(bytes) => &reply.body[..*bytes],
             _ => &reply.body[..],
         };
         // In one piece: a head alone would wait for the acknowledgement that the client puts off.
@@ -151,10 +177,40 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
+async fn perform(steps: &[Step], stream: &mut TcpStream) -> io::Result<()> {
+    let clock = SystemClock::shared();
+    for step in steps {
+        match step {
+            Step::Send(bytes) => stream.write_all(bytes).await?,
+            Step::Forever(bytes) => loop {
+                stream.write_all(bytes).await?;
+            },
+            Step::Drip(bytes, pause) => {
+                for byte in bytes {
+                    clock.sleep_until(clock.now() + *pause).await;
+                    stream.write_all(&[*byte]).await?;
+                }
+            }
+            Step::Pause(pause) => clock.sleep_until(clock.now() + *pause).await,
+            Step::Hang => std::future::pending().await,
+            Step::Reset => stream.set_zero_linger()?,
+        }
+    }
+    Ok(())
+}
+
+/// What a TLS client's first message begins with.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Reads what a client asks; `None` if it asks nothing, or not in plain HTTP, which it is told.
 async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
+        if head[0] == TLS_HANDSHAKE {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.ok()?;
+            return None;
+        }
     }
     let head = String::from_utf8(head).ok()?;
     let mut lines = head.split("\r\n");
