@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollhook::model::delivery::{DeathReason, DeliveryState};
-use pollhook::model::fingerprint::KeyHash;
+use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{DeliveryId, EventId, SubscriptionName};
-use pollhook::model::item::Presence;
+use pollhook::model::item::{Presence, SeenItem, SetAside};
+use pollhook::model::poll_record::PollRecord;
+use pollhook::model::secret::Secret;
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
-    ClaimedDelivery, DeliveryQuery, DeliveryStateName, Disabled, EventQuery, LaneCounts, LaneState, PollCommit,
-    Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
+    ClaimedDelivery, DeliveryQuery, DeliveryStateName, Disabled, EventQuery, LaneCounts, LaneState, POLLS_KEPT,
+    PollCommit, PollPart, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
 };
 
 use super::support::{
-    LEASE, MapKeyValue, at, attempt, commit, connector, create, event, failed, open_map, open_sled, poll, quiet, raw,
-    seen, settlement, state, subscription,
+    LEASE, MapKeyValue, aside, at, attempt, commit, connector, create, describe_aside, event, failed, open_map,
+    open_sled, poll, quiet, raw, record, seen, settlement, state, subscription,
 };
 
 /// Makes a test of each behaviour for each store.
@@ -53,6 +55,14 @@ store_conformance!(
     seen_items_are_found_by_hash_and_ascend,
     seen_items_are_replaced_and_keep_all_their_fields,
     many_items_are_found_again,
+    items_are_read_a_few_at_a_time,
+    a_part_of_a_poll_is_kept_ahead_of_its_end,
+    a_stale_holder_commits_no_part,
+    what_is_set_aside_stays_until_it_is_replaced_dropped_or_updated,
+    changes_set_aside_are_read_a_few_at_a_time,
+    the_last_polls_are_kept,
+    a_clock_that_was_set_back_does_not_hide_new_polls,
+    grants_are_kept_and_replaced,
     kept_items_stay_until_replaced_or_forgotten,
     items_not_seen_for_long_are_forgotten_unless_they_are_updated,
     claims_take_the_oldest_first_and_nothing_twice,
@@ -190,6 +200,7 @@ async fn seen_items_are_replaced_and_keep_all_their_fields(store: SharedStore) {
         for key in [None, Some("a key, — with text".to_owned())] {
             let mut item = seen("1", 9, at(7));
             (item.presence, item.key, item.first_seen) = (presence, key, at(3));
+            item.epoch = 200;
             poll(&*store, &orders, commit(at(7), vec![quiet(item.clone(), None)])).await.expect("a commit");
             assert_eq!(store.seen_items(&orders, SeenSelection::All).await.expect("a read"), [item]);
         }
@@ -218,6 +229,180 @@ async fn many_items_are_found_again(store: SharedStore) {
         let expected: Vec<_> = expected.iter().filter(|item| hashes.binary_search(&item.key_hash).is_ok()).collect();
         let found = store.seen_items(&orders, SeenSelection::Keys(hashes.clone())).await.expect("a read");
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "every {step}th");
+    }
+}
+
+async fn items_are_read_a_few_at_a_time(store: SharedStore) {
+    let orders = connector("orders");
+    let after = async |after, most| store.seen_items(&orders, SeenSelection::After(after, most)).await.expect("a read");
+    assert!(after(None, 9).await.is_empty());
+    assert!(after(Some(KeyHash([7; 16])), 9).await.is_empty());
+    let updates = (0..1000).map(|number| quiet(seen(&number.to_string(), 1, at(0)), None)).collect();
+    poll(&*store, &orders, commit(at(0), updates)).await.expect("a commit");
+    let all = store.seen_items(&orders, SeenSelection::All).await.expect("a read");
+    for most in [1, 7, 300, 1000, 5000] {
+        let mut found: Vec<SeenItem> = Vec::new();
+        loop {
+            let some = after(found.last().map(|item| item.key_hash), most).await;
+            assert!(some.len() <= most);
+            if some.is_empty() {
+                break;
+            }
+            found.extend(some);
+        }
+        assert_eq!(found, all, "{most} at a time");
+    }
+    assert!(after(None, 0).await.is_empty());
+    // Also after a hash that is nobody's.
+    let between = KeyHash([100; 16]);
+    let expected: Vec<_> = all.iter().filter(|item| item.key_hash > between).take(3).cloned().collect();
+    assert_eq!(after(Some(between), 3).await, expected);
+}
+
+async fn a_part_of_a_poll_is_kept_ahead_of_its_end(store: SharedStore) {
+    let orders = connector("orders");
+    let lease = store.lease_poll(&orders, at(0), LEASE).await.expect("a lease").expect("nobody holds it");
+    let routed = event(&orders, "1", at(0), raw("1"), &["erp"]);
+    let of_part = routed.event.id;
+    let update = SeenUpdate { seen: seen("1", 1, at(0)), kept: Some(raw("1")), event: Some(routed) };
+    store.commit_items(&lease, vec![update].into()).await.expect("a part");
+    store.commit_items(&lease, PollPart::default()).await.expect("an empty part");
+
+    assert_eq!(store.connector_state(&orders).await.expect("a read"), None);
+    assert_eq!(store.seen_items(&orders, SeenSelection::All).await.expect("a read"), [seen("1", 1, at(0))]);
+    assert_eq!(claim_ids(&store, "erp", 0, 9).await, [of_part]);
+    assert!(store.lease_poll(&orders, at(1), LEASE).await.expect("an answer").is_none(), "the lease is kept");
+    let many: Vec<_> = (0..3000).map(|number| quiet(seen(&number.to_string(), 2, at(1)), None)).collect();
+    store.commit_items(&lease, many.into()).await.expect("a large part");
+    store.commit_poll(lease, commit(at(1), vec![quiet(seen("1", 3, at(1)), None)])).await.expect("the end");
+    let items = store.seen_items(&orders, SeenSelection::All).await.expect("a read");
+    assert_eq!(items.len(), 3000);
+    assert_eq!(items.iter().filter(|item| item.fingerprint.0[0] == 3).count(), 1);
+    assert_eq!(store.connector_state(&orders).await.expect("a read"), Some(state("", at(1))));
+}
+
+async fn a_stale_holder_commits_no_part(store: SharedStore) {
+    let orders = connector("orders");
+    let stale = store.lease_poll(&orders, at(0), LEASE).await.expect("a lease").expect("nobody holds it");
+    let _taken_over = store.lease_poll(&orders, at(60), LEASE).await.expect("a lease").expect("it ended");
+    let outcome = store.commit_items(&stale, vec![quiet(seen("1", 1, at(1)), None)].into()).await;
+    assert!(is_stale(&outcome), "{outcome:?}");
+    let outcome = store.commit_items(&stale, PollPart::default()).await;
+    assert!(is_stale(&outcome), "{outcome:?}");
+    assert!(store.seen_items(&orders, SeenSelection::All).await.expect("a read").is_empty());
+}
+
+async fn what_is_set_aside_stays_until_it_is_replaced_dropped_or_updated(store: SharedStore) {
+    let orders = connector("orders");
+    let all =
+        async |of: &str| describe_aside(&store.set_aside(&connector(of), SeenSelection::All).await.expect("a read"));
+    let with = |set_aside: Vec<SetAside>, dropped: &[&str], updated: &[&str]| {
+        let updates = updated.iter().map(|key| quiet(seen(key, 1, at(1)), None)).collect();
+        let dropped = dropped.iter().map(|key| KeyHash::of(key)).collect();
+        PollCommit { set_aside, dropped, ..commit(at(1), updates) }
+    };
+    let aside = |key, length| aside(key, length, at(1));
+    let expect = |mut changes: Vec<SetAside>| {
+        changes.sort_by_key(|change| change.key_hash);
+        describe_aside(&changes)
+    };
+    let commit = async |commit: PollCommit| poll(&*store, &orders, commit).await.expect("a commit");
+
+    commit(with(["1", "2", "3", "4"].map(|key| aside(key, 30_000)).into(), &[], &["never"])).await;
+    assert_eq!(all("orders").await, expect(["1", "2", "3", "4"].map(|key| aside(key, 30_000)).into()));
+    assert!(all("order").await.is_empty());
+    commit(with(vec![aside("1", 3)], &["2", "not there"], &["3"])).await;
+    assert_eq!(all("orders").await, expect(vec![aside("1", 3), aside("4", 30_000)]));
+    // What is set aside wins over what the same commit ends.
+    commit(with(vec![aside("1", 4), aside("4", 5)], &["4"], &["1"])).await;
+    assert_eq!(all("orders").await, expect(vec![aside("1", 4), aside("4", 5)]));
+
+    let lease = store.lease_poll(&orders, at(2), LEASE).await.expect("a lease").expect("nobody holds it");
+    let part = PollPart {
+        updates: vec![quiet(seen("1", 2, at(2)), None)],
+        set_aside: vec![aside("5", 6)],
+        dropped: vec![KeyHash::of("4")],
+    };
+    store.commit_items(&lease, part).await.expect("a part");
+    assert_eq!(all("orders").await, expect(vec![aside("5", 6)]));
+    store.release_poll(lease).await.expect("a release");
+    commit(with(Vec::new(), &["5"], &[])).await;
+    assert!(all("orders").await.is_empty());
+}
+
+async fn changes_set_aside_are_read_a_few_at_a_time(store: SharedStore) {
+    let orders = connector("orders");
+    let changes: Vec<SetAside> =
+        (0..2500).map(|number| aside(&number.to_string(), usize::from(number % 100 == 0) * 9000, at(0))).collect();
+    poll(&*store, &orders, PollCommit { set_aside: changes, ..commit(at(0), Vec::new()) }).await.expect("a commit");
+    let all = store.set_aside(&orders, SeenSelection::All).await.expect("a read");
+    assert_eq!(all.len(), 2500);
+    assert!(all.is_sorted_by_key(|change| change.key_hash));
+    let mut found: Vec<SetAside> = Vec::new();
+    loop {
+        let after = SeenSelection::After(found.last().map(|change| change.key_hash), 999);
+        let some = store.set_aside(&orders, after).await.expect("a read");
+        if some.is_empty() {
+            break;
+        }
+        found.extend(some);
+    }
+    assert_eq!(describe_aside(&found), describe_aside(&all));
+    let mut hashes: Vec<_> = ["0", "17", "not there"].map(KeyHash::of).to_vec();
+    hashes.sort();
+    let found = store.set_aside(&orders, SeenSelection::Keys(hashes)).await.expect("a read");
+    let mut keys: Vec<&str> = found.iter().map(|change| &*change.key).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["0", "17"]);
+    assert!(store.set_aside(&orders, SeenSelection::After(None, 0)).await.expect("a read").is_empty());
+
+    let dropped = all.iter().map(|change| change.key_hash).collect();
+    poll(&*store, &orders, PollCommit { dropped, ..commit(at(1), Vec::new()) }).await.expect("a commit");
+    assert!(store.set_aside(&orders, SeenSelection::All).await.expect("a read").is_empty());
+}
+
+async fn note(store: &SharedStore, of: &str, record: PollRecord) {
+    let whole = PollCommit { record: Some(record), ..commit(at(0), Vec::new()) };
+    poll(&**store, &connector(of), whole).await.expect("a commit");
+}
+
+async fn the_last_polls_are_kept(store: SharedStore) {
+    let polls = async |of: &str, before, limit| store.polls(&connector(of), before, limit).await.expect("a read");
+    assert!(polls("orders", None, 9).await.is_empty());
+    let kept = POLLS_KEPT as u64;
+    for number in 0..kept + 10 {
+        // Some say a lot.
+        note(&store, "orders", record(at(number), if number % 20 == 0 { 20_000 } else { 2 })).await;
+    }
+    note(&store, "order", record(at(3), 1)).await;
+    poll(&*store, &connector("orders"), commit(at(99), Vec::new())).await.expect("a commit that is no poll");
+
+    let all = polls("orders", None, 1000).await;
+    let expected: Vec<_> =
+        (10..kept + 10).rev().map(|number| record(at(number), if number % 20 == 0 { 20_000 } else { 2 })).collect();
+    assert_eq!(all, expected);
+    assert_eq!(polls("orders", Some(at(20)), 3).await, [19, 18, 17].map(|number| record(at(number), 2)));
+    assert!(polls("orders", None, 0).await.is_empty());
+    assert!(polls("orders", Some(at(10)), 9).await.is_empty());
+    assert_eq!(polls("order", None, 9).await, [record(at(3), 1)]);
+}
+
+async fn a_clock_that_was_set_back_does_not_hide_new_polls(store: SharedStore) {
+    for (time, words) in [(5, 1), (900, 1), (901, 1), (7, 2), (8, 1), (8, 3)] {
+        note(&store, "orders", record(at(time), words)).await;
+    }
+    let found = store.polls(&connector("orders"), None, 9).await.expect("a read");
+    assert_eq!(found, [record(at(8), 3), record(at(7), 2), record(at(5), 1)]);
+}
+
+async fn grants_are_kept_and_replaced(store: SharedStore) {
+    let (one, other) = (BodyHash::of(b"one"), BodyHash::of(b"other"));
+    let kept = async |id| store.kept_grant(id).await.expect("a read").map(|grant| grant.expose().to_owned());
+    assert_eq!(kept(one).await, None);
+    for length in [1, 20_000, 30_000, 5] {
+        let text = "ü".repeat(length);
+        store.keep_grant(one, Secret::new(text.clone())).await.expect("a change");
+        assert_eq!((kept(one).await, kept(other).await), (Some(text), None));
     }
 }
 
@@ -744,6 +929,10 @@ async fn a_closed_store_does_nothing(store: SharedStore) {
     is_closed(store.claim_deliveries(&name, at(0), 1, LEASE).await.err());
     is_closed(store.next_due(&name).await.err());
     is_closed(store.set_lane_state(&name, LaneState::default(), Vec::new()).await.err());
+    is_closed(store.set_aside(&orders, SeenSelection::All).await.err());
+    is_closed(store.polls(&orders, None, 1).await.err());
+    is_closed(store.kept_grant(BodyHash::of(b"")).await.err());
+    is_closed(store.keep_grant(BodyHash::of(b""), Secret::new(String::new())).await.err());
     is_closed(store.events(EventQuery::default()).await.err());
     is_closed(store.prune(at(0), Retention::default(), 1).await.err());
 }

@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use pollhook::model::delivery::DeathReason;
 use pollhook::model::event::RoutedEvent;
-use pollhook::model::fingerprint::KeyHash;
+use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{ConnectorName, DeliveryId, EventId};
-use pollhook::model::item::Presence;
+use pollhook::model::item::{Presence, SetAside};
+use pollhook::model::secret::Secret;
+use pollhook::model::time::Timestamp;
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
-    ClaimedDelivery, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery, HistoryStore, LaneState, PollCommit,
-    PollLease, PollStore, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
+    ClaimedDelivery, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery, HistoryStore, LaneState, POLLS_KEPT,
+    PollCommit, PollLease, PollPart, PollStore, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore,
+    StoreError, Verdict,
 };
 use proptest::prelude::*;
 
 use super::support::{
-    LEASE, MapKeyValue, at, attempt, commit, connector, event, failed, open_map, open_sled, poll, raw, seen, state,
-    subscription,
+    LEASE, MapKeyValue, aside, at, attempt, commit, connector, describe_aside, event, failed, open_map, open_sled,
+    poll, raw, record, seen, state, subscription,
 };
 
 const CONNECTORS: [&str; 2] = ["orders", "order"];
@@ -31,13 +34,15 @@ const SUBSCRIPTIONS: [&str; 3] = ["erp", "er", "pollhook"];
 enum Step {
     LeasePoll { connector: usize },
     ReleasePoll { lease: usize },
-    CommitPoll { lease: usize, updates: Vec<Update>, forget_after: Option<u64> },
+    CommitPoll { lease: usize, updates: Vec<Update>, asides: Vec<Aside>, forget_after: Option<u64>, noted: bool },
+    CommitItems { lease: usize, updates: Vec<Update>, asides: Vec<Aside> },
     CommitMany { lease: usize, first: u16, count: u16 },
     Claim { subscription: usize, most: usize, lease_for: u64 },
     Settle { claimed: usize, verdict: u8, wait: u64, answer: usize, with_news: bool },
     Release { claimed: usize },
     Replay { event: usize, subscription: usize },
     ReplayDead { subscription: usize, most: usize },
+    KeepGrant { id: u8, length: usize },
     SetLane { subscription: usize, until: Option<u64> },
     Prune { most: usize, delivered: u64, dead: u64 },
     Pass { seconds: u64 },
@@ -55,6 +60,31 @@ struct Update {
     event: Option<u8>,
 }
 
+/// Something that is set aside from now on, or no more.
+#[derive(Debug, Clone)]
+struct Aside {
+    key: u8,
+    length: Option<usize>,
+}
+
+fn aside_or_drop() -> impl Strategy<Value = Aside> {
+    let length = prop::option::of(prop_oneof![9 => 0..40_usize, 1 => Just(120_000_usize)]);
+    (0..24_u8, length).prop_map(|(key, length)| Aside { key, length })
+}
+
+/// Returns what is set aside, at most one for a key, and for which keys nothing is any more.
+fn split(asides: &[Aside], now: Timestamp) -> (Vec<SetAside>, Vec<KeyHash>) {
+    let (mut set_aside, mut dropped) = (BTreeMap::new(), Vec::new());
+    for Aside { key, length } in asides {
+        let text = format!("key {key}");
+        match length {
+            Some(length) => drop(set_aside.insert(*key, aside(&text, *length, now))),
+            None => dropped.push(KeyHash::of(&text)),
+        }
+    }
+    (set_aside.into_values().collect(), dropped)
+}
+
 fn update() -> impl Strategy<Value = Update> {
     let kept = prop::option::of(prop_oneof![9 => 0..40_usize, 1 => Just(120_000_usize)]);
     (0..24_u8, any::<u8>(), 0..4_u8, any::<bool>(), kept, prop::option::of(0..8_u8)).prop_map(
@@ -64,12 +94,18 @@ fn update() -> impl Strategy<Value = Update> {
 
 fn step() -> impl Strategy<Value = Step> {
     let index = 0..100_usize;
-    let updates = prop::collection::vec(update(), 0..12);
+    let updates = || prop::collection::vec(update(), 0..12);
+    let asides = || prop::collection::vec(aside_or_drop(), 0..9);
     prop_oneof![
         4 => index.clone().prop_map(|connector| Step::LeasePoll { connector }),
         1 => index.clone().prop_map(|lease| Step::ReleasePoll { lease }),
-        6 => (index.clone(), updates, prop::option::of(0..400_u64))
-            .prop_map(|(lease, updates, forget_after)| Step::CommitPoll { lease, updates, forget_after }),
+        6 => (index.clone(), updates(), asides(), prop::option::of(0..400_u64), any::<bool>())
+            .prop_map(|(lease, updates, asides, forget_after, noted)|
+                Step::CommitPoll { lease, updates, asides, forget_after, noted }),
+        2 => (index.clone(), updates(), asides())
+            .prop_map(|(lease, updates, asides)| Step::CommitItems { lease, updates, asides }),
+        1 => (0..3_u8, prop_oneof![Just(9_usize), Just(20_000_usize)])
+            .prop_map(|(id, length)| Step::KeepGrant { id, length }),
         1 => (index.clone(), 0..2000_u16, 1..1500_u16)
             .prop_map(|(lease, first, count)| Step::CommitMany { lease, first, count }),
         6 => (index.clone(), 0..9_usize, 1..90_u64)
@@ -216,8 +252,30 @@ impl Both {
                     store.release_poll(embedded).await.expect("a release");
                 }
             }
-            Step::CommitPoll { lease, updates, forget_after } => {
-                self.commit(*lease, |both, of| both.small_commit(of, updates, *forget_after)).await;
+            Step::CommitPoll { lease, updates, asides, forget_after, noted } => {
+                self.commit(*lease, |both, of| {
+                    let mut whole = both.small_commit(of, updates, *forget_after);
+                    (whole.set_aside, whole.dropped) = split(asides, now);
+                    whole.record = noted.then(|| record(now, asides.len()));
+                    whole
+                })
+                .await;
+            }
+            Step::CommitItems { lease, updates, asides } => {
+                if !self.polls.is_empty() {
+                    let (reference, embedded) = self.polls.swap_remove(lease % self.polls.len());
+                    let updates = self.small_commit(&reference.connector, updates, None).updates;
+                    let (set_aside, dropped) = split(asides, now);
+                    let part = PollPart { updates, set_aside, dropped };
+                    let expected = kind(self.reference.commit_items(&reference, part.clone()).await);
+                    assert_eq!(kind(store.commit_items(&embedded, part).await), expected);
+                    self.polls.push((reference, embedded));
+                }
+            }
+            Step::KeepGrant { id, length } => {
+                let grant = Secret::new(format!("{}{}", self.now, "g".repeat(*length)));
+                self.reference.keep_grant(BodyHash::of(&[*id]), grant.clone()).await.expect("a change");
+                store.keep_grant(BodyHash::of(&[*id]), grant).await.expect("a change");
             }
             Step::CommitMany { lease, first, count } => {
                 self.commit(*lease, |both, of| both.large_commit(of, *first, *count)).await;
@@ -323,6 +381,7 @@ impl Both {
                 1 => Presence::Missing(update.version.clamp(1, Presence::MOST_MISSED)),
                 _ => Presence::Removed,
             };
+            item.epoch = update.version / 16;
             if !update.with_key {
                 item.key = None;
             }
@@ -368,6 +427,26 @@ impl Both {
             };
             let expected = texts(reference.kept_items(&of, hashes.clone()).await.expect("a read"));
             assert_eq!(texts(embedded.kept_items(&of, hashes).await.expect("a read")), expected);
+        }
+        for of in CONNECTORS.map(connector) {
+            let three = SeenSelection::After(Some(KeyHash::of("key 7")), 3);
+            let expected = reference.seen_items(&of, three.clone()).await.expect("a read");
+            assert_eq!(embedded.seen_items(&of, three.clone()).await.expect("a read"), expected);
+            let mut keys: Vec<_> = (0..30).map(|key| KeyHash::of(&format!("key {key}"))).collect();
+            keys.sort();
+            for selection in [SeenSelection::All, three, SeenSelection::Keys(keys)] {
+                let expected = reference.set_aside(&of, selection.clone()).await.expect("a read");
+                let found = embedded.set_aside(&of, selection).await.expect("a read");
+                assert_eq!(describe_aside(&found), describe_aside(&expected));
+            }
+            let expected = reference.polls(&of, None, 1000).await.expect("a read");
+            assert_eq!(embedded.polls(&of, None, 1000).await.expect("a read"), expected);
+        }
+        for id in 0..3 {
+            let grant = |found: Option<Secret>| found.map(|grant| grant.expose().to_owned());
+            let expected = reference.kept_grant(BodyHash::of(&[id])).await.expect("a read");
+            let found = embedded.kept_grant(BodyHash::of(&[id])).await.expect("a read");
+            assert_eq!(grant(found), grant(expected));
         }
         for of in [None, Some(connector("orders")), Some(ConnectorName::service())] {
             let query = EventQuery { connector: of, before: None, limit: 10_000 };
@@ -509,6 +588,57 @@ async fn a_commit_that_breaks_off_between_its_steps_loses_and_repeats_nothing() 
 }
 
 #[tokio::test]
+async fn what_is_set_aside_ends_in_the_same_step_as_the_update_that_ends_it() {
+    let orders = connector("orders");
+    let keys: Vec<String> = (0..900).map(|number| format!("order {number}")).collect();
+    let length = |index: usize| if index.is_multiple_of(300) { 50_000 } else { 90 };
+    let set_aside = || keys.iter().enumerate().map(|(index, key)| aside(key, length(index), at(0))).collect();
+    let approve = || {
+        keys.iter().map(|key| {
+            let routed = event(&orders, key, at(1), raw("0"), &["erp"]);
+            SeenUpdate { seen: seen(key, 1, at(1)), kept: None, event: Some(routed) }
+        })
+    };
+    for broken_after in 0.. {
+        let map = Arc::new(MapKeyValue::default());
+        let store = open_map(&map);
+        let whole = PollCommit { set_aside: set_aside(), ..commit(at(0), Vec::new()) };
+        poll(&store, &orders, whole).await.expect("a commit");
+        map.fail_after(broken_after);
+        let outcome = poll(&store, &orders, commit(at(1), approve().collect())).await;
+        drop(store);
+        map.repair();
+
+        let store = open_map(&map);
+        let left = store.set_aside(&orders, SeenSelection::All).await.expect("a read");
+        let sent = store.events(EventQuery { limit: 10_000, ..EventQuery::default() }).await.expect("a read");
+        let left: BTreeSet<&str> = left.iter().map(|change| &*change.key).collect();
+        let sent: BTreeSet<&str> = sent.iter().map(|routed| &*routed.event.key).collect();
+        assert!(left.is_disjoint(&sent) && left.len() + sent.len() == keys.len(), "broken after {broken_after}");
+        assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
+        if outcome.is_ok() {
+            assert!(broken_after > 3 && left.is_empty(), "the commit takes several steps");
+            assert_eq!(map.count(b'W') + map.count(b'P'), 0, "nothing is left behind");
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idle_poll_is_one_small_batch() {
+    let map = Arc::new(MapKeyValue::default());
+    let store = open_map(&map);
+    for number in 0..60 {
+        let before = map.applied();
+        let whole = PollCommit { record: Some(record(at(number), 1)), ..commit(at(number), Vec::new()) };
+        poll(&store, &connector("orders"), whole).await.expect("a commit");
+        assert_eq!(map.applied(), before + 1);
+        assert!(map.largest_batch() <= 4, "the state, a record, one less, and the number of the batch");
+    }
+    assert_eq!(map.count(b'R'), POLLS_KEPT);
+}
+
+#[tokio::test]
 async fn many_old_items_are_forgotten_a_few_at_a_time() {
     let map = Arc::new(MapKeyValue::default());
     let store = open_map(&map);
@@ -577,8 +707,11 @@ async fn a_change_in_a_value_is_noticed() {
     let routed = event(&orders, "1", at(0), raw("0"), &["erp"]);
     let id = routed.event.id;
     let update = SeenUpdate { seen: seen("1", 1, at(0)), kept: Some(raw("0")), event: Some(routed) };
-    poll(&store, &orders, commit(at(0), vec![update])).await.expect("a commit");
-    for prefix in *b"SKEC" {
+    let set_aside = vec![aside("2", 9, at(0))];
+    let whole = PollCommit { set_aside, record: Some(record(at(0), 1)), ..commit(at(0), vec![update]) };
+    poll(&store, &orders, whole).await.expect("a commit");
+    store.keep_grant(BodyHash::of(b"grant"), Secret::new("secret".into())).await.expect("a change");
+    for prefix in *b"SKECWRG" {
         map.tamper(prefix, |value| *value.last_mut().expect("a value") ^= 1);
     }
     let is_damaged =
@@ -587,6 +720,9 @@ async fn a_change_in_a_value_is_noticed() {
     is_damaged(store.seen_items(&orders, SeenSelection::Keys(vec![KeyHash::of("1")])).await.err());
     is_damaged(store.kept_items(&orders, vec![KeyHash::of("1")]).await.err());
     is_damaged(store.event(id).await.err());
+    is_damaged(store.set_aside(&orders, SeenSelection::All).await.err());
+    is_damaged(store.polls(&orders, None, 9).await.err());
+    is_damaged(store.kept_grant(BodyHash::of(b"grant")).await.err());
     is_damaged(store.lease_poll(&orders, at(1), LEASE).await.err());
     // A delivery that cannot be read is not in the way of the others.
     let good = event(&orders, "2", at(1), raw("0"), &["erp"]);

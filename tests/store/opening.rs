@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,6 +54,21 @@ async fn read_all(store: &EmbeddedStore) -> Result<(usize, usize), StoreError> {
     Ok((seen.len(), events.len()))
 }
 
+#[test]
+fn nobody_but_its_owner_may_read_a_store() {
+    let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    let directory = tempfile::tempdir().expect("a directory");
+    let new = directory.path().join("new");
+    drop(open_sled(&new).expect("a new store"));
+    assert_eq!((mode(&new), mode(&new.join("sled"))), (0o700, 0o700));
+
+    let open_to_all = directory.path().join("open");
+    fs::create_dir(&open_to_all).expect("a directory");
+    fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o755)).expect("permissions");
+    drop(open_sled(&open_to_all).expect("a new store"));
+    assert_eq!((mode(&open_to_all), mode(&open_to_all.join("sled"))), (0o755, 0o700));
+}
+
 #[tokio::test]
 async fn a_store_that_was_closed_or_dropped_opens_again_with_everything() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -78,7 +94,6 @@ fn a_file_in_the_place_of_the_directory_is_refused() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_to_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a directory");
     let locked = directory.path().join("data");
     fs::create_dir(&locked).expect("a directory");

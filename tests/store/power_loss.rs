@@ -10,14 +10,16 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pollhook::model::delivery::{DeathReason, DeliveryState};
-use pollhook::model::fingerprint::KeyHash;
+use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{DeliveryId, EventId};
+use pollhook::model::secret::Secret;
+use pollhook::store::embedded::EmbeddedStore;
 use pollhook::store::{
     DeliveryStore, EventQuery, HistoryStore, PollStore, SeenSelection, SeenUpdate, Settlement, StoreError, Verdict,
 };
 
 use super::support::{
-    LEASE, at, attempt, commit, connector, event, open_sled, raw, seen, settlement, state, subscription,
+    self, LEASE, aside, at, attempt, commit, connector, event, open_sled, raw, seen, settlement, state, subscription,
 };
 
 const CUTS: usize = 110;
@@ -77,10 +79,30 @@ async fn work() {
                     let update = SeenUpdate { seen: seen(&key, 1, at(poll)), kept: Some(data), event: Some(routed) };
                     updates.push(update);
                 }
+                // What the poll before set aside becomes an event.
+                if let Some(earlier) = poll.checked_sub(1) {
+                    let key = set_aside_by(source, earlier);
+                    let routed = event(&of, &key, at(poll), raw("0"), &["erp"]);
+                    updates.push(SeenUpdate {
+                        seen: seen(&key, 1, at(poll)),
+                        kept: Some(raw("0")),
+                        event: Some(routed),
+                    });
+                }
+                if number % 3 == 1 {
+                    let ahead = updates.split_off(items / 2);
+                    store.commit_items(&lease, ahead.into()).await.expect("a part");
+                    acknowledged.note(&format!("polled in part {source} {poll} {items}"));
+                }
                 let mut whole = commit(at(poll), updates);
                 whole.state = state(&poll.to_string(), at(poll));
+                whole.record = Some(support::record(at(poll), 3));
+                whole.set_aside = vec![aside(&set_aside_by(source, poll), 9000, at(poll))];
                 store.commit_poll(lease, whole).await.expect("a commit");
                 acknowledged.note(&format!("polled {source} {poll} {items}"));
+                let grant = Secret::new(format!("{poll} {}", "g".repeat(7000)));
+                store.keep_grant(BodyHash::of(source.as_bytes()), grant).await.expect("a change");
+                acknowledged.note(&format!("granted {source} {poll}"));
             }
         });
     }
@@ -111,6 +133,11 @@ async fn work() {
     // No farewell: the process ends as if it had been killed.
     #[expect(clippy::disallowed_methods, reason = "a process that is killed closes nothing")]
     std::process::exit(0);
+}
+
+/// Returns the key of the change that a poll sets aside.
+fn set_aside_by(source: &str, poll: u64) -> String {
+    format!("{source} {poll} aside")
 }
 
 #[test]
@@ -416,6 +443,27 @@ impl From<StoreError> for Verified {
     }
 }
 
+/// Checks that the state of a source, its history and what it set aside are of one piece.
+async fn verify_poll(store: &EmbeddedStore, source: &str, sent: &BTreeSet<KeyHash>) -> Result<(), Verified> {
+    let of = connector(source);
+    let wrong = |what: String| Err(Verified::Wrong(what));
+    let polled = store.connector_state(&of).await?.map(|state| state.polled_at);
+    let noted = store.polls(&of, None, 1).await?.first().map(|record| record.at);
+    if polled != noted {
+        return wrong(format!("{source} was polled at {polled:?}, and its history says {noted:?}"));
+    }
+    let waiting: BTreeSet<KeyHash> =
+        store.set_aside(&of, SeenSelection::All).await?.into_iter().map(|change| change.key_hash).collect();
+    let polls = polled.map_or(0, |polled| polled.since(at(0)).as_secs() + 1);
+    for poll in 0..polls {
+        let key = KeyHash::of(&set_aside_by(source, poll));
+        if waiting.contains(&key) == sent.contains(&key) {
+            return wrong(format!("what poll {poll} of {source} set aside is lost or repeated"));
+        }
+    }
+    Ok(())
+}
+
 /// Holds what is left against what was acknowledged.
 async fn verify(data: &Path, acknowledged: &[String]) -> Result<(), Verified> {
     let store = open_sled(data).map_err(|error| Verified::Refused(format!("{error:?}")))?;
@@ -436,6 +484,7 @@ async fn verify(data: &Path, acknowledged: &[String]) -> Result<(), Verified> {
     let mut seen_keys = BTreeSet::new();
     for source in ["orders", "tickets"] {
         let items = store.seen_items(&connector(source), SeenSelection::All).await?;
+        verify_poll(&store, source, &keys).await?;
         let hashes: Vec<KeyHash> = items.iter().map(|item| item.key_hash).collect();
         let kept = store.kept_items(&connector(source), hashes.clone()).await?;
         if let Some(missing) = kept.iter().position(Option::is_none) {
@@ -461,6 +510,21 @@ async fn verify(data: &Path, acknowledged: &[String]) -> Result<(), Verified> {
                     if !keys.contains(&KeyHash::of(&key)) {
                         return wrong(format!("{line}: item {item} is lost"));
                     }
+                }
+            }
+            ["polled", "in", "part", source, poll, items] => {
+                for item in items.parse::<usize>().expect("a count") / 2..items.parse().expect("a count") {
+                    if !keys.contains(&KeyHash::of(&format!("{source} {poll} {item}"))) {
+                        return wrong(format!("{line}: item {item} is lost"));
+                    }
+                }
+            }
+            ["granted", source, poll] => {
+                let kept = store.kept_grant(BodyHash::of(source.as_bytes())).await?;
+                let reached: Option<u64> =
+                    kept.and_then(|grant| grant.expose().split_once(' ').and_then(|(number, _)| number.parse().ok()));
+                if reached < poll.parse().ok() {
+                    return wrong(format!("{line}: the grant is at {reached:?}"));
                 }
             }
             ["attempted", id] => {

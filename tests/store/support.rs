@@ -13,7 +13,8 @@ use pollhook::model::delivery::{Attempt, AttemptFailure, FailureClass};
 use pollhook::model::event::{Event, EventType, RoutedEvent};
 use pollhook::model::fingerprint::{BodyHash, Fingerprint, KeyHash};
 use pollhook::model::id::{ConnectorName, EventId, SubscriptionName};
-use pollhook::model::item::{KeptItem, Presence, SeenItem};
+use pollhook::model::item::{KeptItem, Presence, SeenItem, SetAside, SetAsideReason};
+use pollhook::model::poll_record::{NextReason, PollRecord};
 use pollhook::model::time::Timestamp;
 use pollhook::store::embedded::{self, EmbeddedStore, Options};
 use pollhook::store::kv::{Batch, KeyValue, Order, Visitor};
@@ -53,6 +54,46 @@ pub fn seen(key: &str, version: u8, time: Timestamp) -> SeenItem {
         presence: Presence::Present,
         epoch: 0,
         key: Some(key.to_owned()),
+    }
+}
+
+/// Returns a change that is set aside, whose record has about so many bytes.
+pub fn aside(key: &str, length: usize, since: Timestamp) -> SetAside {
+    SetAside {
+        key_hash: KeyHash::of(key),
+        key: key.to_owned(),
+        fingerprint: Fingerprint([1; 16]),
+        kind: ChangeKind::Created,
+        reappeared: length.is_multiple_of(2),
+        why: SetAsideReason::Held,
+        since,
+        record: Some(raw(&format!("[1.0,{:?}]", "a".repeat(length)))),
+    }
+}
+
+/// Returns what tells changes that are set aside apart.
+pub fn describe_aside(changes: &[SetAside]) -> Vec<String> {
+    changes.iter().map(|change| serde_json::to_string(change).expect("JSON")).collect()
+}
+
+/// Returns the record of a poll, whose cause has so many words.
+pub fn record(time: Timestamp, words: usize) -> PollRecord {
+    PollRecord {
+        at: time,
+        elapsed: 12,
+        outcome: "partial".to_owned(),
+        cause: Some("word ".repeat(words)),
+        pages: 3,
+        requests: 4,
+        bytes: 5,
+        items: 6,
+        created: 7,
+        updated: 8,
+        removed: 9,
+        held: 0,
+        notes: Vec::new(),
+        next: Some(time + LEASE),
+        next_because: NextReason::Backoff,
     }
 }
 
@@ -152,6 +193,7 @@ pub fn open_map(map: &Arc<MapKeyValue>) -> EmbeddedStore {
 pub struct MapKeyValue {
     entries: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     applied: AtomicUsize,
+    largest: AtomicUsize,
     applies_left: Mutex<Option<usize>>,
     /// Set when a batch was larger than the engine bears.
     pub overfull: AtomicBool,
@@ -171,6 +213,11 @@ impl MapKeyValue {
     /// Returns how many batches were applied.
     pub fn applied(&self) -> usize {
         self.applied.load(Ordering::SeqCst)
+    }
+
+    /// Returns how many operations the largest batch had.
+    pub fn largest_batch(&self) -> usize {
+        self.largest.load(Ordering::SeqCst)
     }
 
     /// Returns how many keys begin with a byte.
@@ -223,6 +270,7 @@ impl KeyValue for MapKeyValue {
             };
         }
         self.applied.fetch_add(1, Ordering::SeqCst);
+        self.largest.fetch_max(batch.operations(), Ordering::SeqCst);
         Ok(())
     }
 }
