@@ -9,6 +9,7 @@ use super::Global;
 use super::failure::Failure;
 use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method};
+use crate::model::id::ConnectorName;
 use crate::model::quantity::ByteSize;
 use crate::model::secret::Secret;
 use crate::server::wire::SLOWEST_ANSWER;
@@ -64,6 +65,12 @@ fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 impl ServiceClient {
+    /// Returns the path of a connector, or of something below it. The slash in the name of an element of `each` is
+    /// written so that it is none of the path.
+    pub fn path_of(connector: &ConnectorName, below: &str) -> String {
+        format!("/v1/connectors/{}{below}", connector.as_str().replace('/', "%2F"))
+    }
+
     /// Gets a resource; `query` is added to its path.
     pub async fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<T, Failure> {
         let mut url = self.resource(path)?;

@@ -2,6 +2,7 @@
 
 mod check;
 mod client;
+mod decide;
 mod deliveries;
 mod demo;
 mod events;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Configuration, Environment};
+use crate::model::change::Decision;
 use failure::Failure;
 use logging::LogOptions;
 use output::Output;
@@ -61,6 +63,12 @@ enum Command {
     Listen(listen::ListenArguments),
     /// Show connectors and subscriptions of the running service, what fails and since when
     Status(status::StatusArguments),
+    /// Send the changes of a connector that are held
+    Approve(decide::DecideArguments),
+    /// Forget the changes of a connector that are held, as if they had not been found
+    Drop(decide::DecideArguments),
+    /// Take the changes of a connector that are held as seen; if none are, all that its next complete poll finds
+    Baseline(decide::DecideArguments),
     /// List the events of the running service, the newest first
     Events(events::EventsArguments),
     /// List the deliveries of the running service, or show one with its attempts
@@ -95,6 +103,9 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Try(arguments) => one_thread(try_connector::try_connector(arguments, &global, output)),
         Command::Listen(arguments) => one_thread(listen::listen(arguments, &global, output)),
         Command::Status(arguments) => one_thread(status::status(arguments, &global, output)),
+        Command::Approve(arguments) => one_thread(decide::decide(arguments, Decision::Approve, &global, output)),
+        Command::Drop(arguments) => one_thread(decide::decide(arguments, Decision::Drop, &global, output)),
+        Command::Baseline(arguments) => one_thread(decide::decide(arguments, Decision::Baseline, &global, output)),
         Command::Events(arguments) => one_thread(events::events(arguments, &global, output)),
         Command::Deliveries(arguments) => one_thread(deliveries::deliveries(arguments, &global, output)),
         Command::Replay(arguments) => one_thread(replay::replay(arguments, &global, output)),

@@ -27,6 +27,12 @@ impl Output {
         }
     }
 
+    /// Returns an output that writes results without colours to `out`, and nothing else anywhere.
+    #[cfg(test)]
+    pub fn plain(out: impl Write + Send + 'static) -> Self {
+        Self { out: Box::new(out), err: Box::new(std::io::sink()), styled: false, styled_errors: false }
+    }
+
     /// Tells whether what goes to standard error may have colours.
     pub fn styled_errors(&self) -> bool {
         self.styled_errors

@@ -107,7 +107,8 @@ impl EmptyRule {
 }
 
 /// What somebody decides about the changes of a connector that are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// They become events now.
     Approve,

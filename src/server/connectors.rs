@@ -1,14 +1,50 @@
-//! `/v1/connectors`: what is polled, and how the polls went.
+//! `/v1/connectors`: what is polled, how the polls went, and what is decided about changes that are held.
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
 
 use super::ServerState;
 use super::problem::Problem;
-use super::wire::{ConnectorView, List};
+use super::wire::{ConnectorView, DecisionAnswer, LONGEST_LIST, List, USUAL_LIST};
+use crate::model::change::{Decision, DecisionError};
 use crate::model::connector::Connector;
+use crate::model::poll_record::PollRecord;
+use crate::model::time::Timestamp;
+use crate::telemetry::describe_error;
+
+/// Returns what there is below the path of one connector.
+pub fn routes() -> Router<Arc<ServerState>> {
+    Router::new()
+        .route("/", get(one))
+        .route("/polls", get(polls))
+        .route("/approve", post(|state, name| decide(state, name, Decision::Approve)))
+        .route("/drop", post(|state, name| decide(state, name, Decision::Drop)))
+        .route("/baseline", post(|state, name| decide(state, name, Decision::Baseline)))
+}
+
+/// A connector's name, as a path has it.
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+    element: Option<String>,
+}
+
+impl Named {
+    fn find(self, state: &ServerState) -> Result<&Arc<Connector>, Problem> {
+        let name = match self.element {
+            Some(element) => format!("{}/{element}", self.name),
+            None => self.name,
+        };
+        let connector = name.parse().ok().and_then(|name| state.connectors.get(&name));
+        connector.ok_or_else(|| Problem::not_found(format_args!("connector {name}")))
+    }
+}
 
 /// `GET /v1/connectors`: all of them, by name.
 pub async fn list(State(state): State<Arc<ServerState>>) -> Result<Json<List<ConnectorView>>, Problem> {
@@ -20,17 +56,59 @@ pub async fn list(State(state): State<Arc<ServerState>>) -> Result<Json<List<Con
 }
 
 /// `GET /v1/connectors/{name}`: one of them.
-pub async fn one(
-    State(state): State<Arc<ServerState>>,
-    Path(name): Path<String>,
-) -> Result<Json<ConnectorView>, Problem> {
-    let connector = name.parse().ok().and_then(|name| state.connectors.get(&name));
-    let connector = connector.ok_or_else(|| Problem::not_found(format_args!("connector {name}")))?;
+async fn one(State(state): State<Arc<ServerState>>, Path(name): Path<Named>) -> Result<Json<ConnectorView>, Problem> {
+    let connector = name.find(&state)?;
     Ok(Json(view(&state, connector).await?))
+}
+
+/// Which polls are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PollParams {
+    before: Option<Timestamp>,
+    limit: Option<usize>,
+}
+
+/// `GET /v1/connectors/{name}/polls`: its last polls, the newest first.
+async fn polls(
+    State(state): State<Arc<ServerState>>,
+    Path(name): Path<Named>,
+    params: Result<Query<PollParams>, QueryRejection>,
+) -> Result<Json<List<PollRecord>>, Problem> {
+    let Query(params) = params.map_err(|error| Problem::bad_request(error.body_text()))?;
+    let connector = name.find(&state)?;
+    let limit = params.limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST);
+    let polls = state.store.polls(&connector.name, params.before, limit).await?;
+    Ok(Json(List::part(polls, limit, |poll| poll.at.to_string())))
+}
+
+/// `POST /v1/connectors/{name}/approve`, `…/drop` and `…/baseline`.
+async fn decide(
+    State(state): State<Arc<ServerState>>,
+    Path(name): Path<Named>,
+    decision: Decision,
+) -> Result<Json<DecisionAnswer>, Problem> {
+    let name = &name.find(&state)?.name;
+    let decided = state.decide.decide(name, decision).await.map_err(|error| match error {
+        DecisionError::NothingHeld => {
+            let what = decision.as_str();
+            Problem::new(StatusCode::CONFLICT, format!("no changes of {name} are held, so there is nothing to {what}"))
+        }
+        DecisionError::PollUnderWay => {
+            Problem::new(StatusCode::CONFLICT, format!("{name} is being polled just now; try again in a moment"))
+        }
+        DecisionError::UnknownConnector => Problem::not_found(format_args!("connector {name}")),
+        DecisionError::Failed(source) => {
+            let detail = describe_error(&*source);
+            tracing::error!("a decision about {name} could not be carried out: {detail}");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+        }
+    })?;
+    Ok(Json(DecisionAnswer::new(decision, decided)))
 }
 
 async fn view(state: &ServerState, connector: &Connector) -> Result<ConnectorView, Problem> {
     let polls = state.store.connector_state(&connector.name).await?;
-    let schedule = connector.schedule.to_string();
-    Ok(ConnectorView::new(connector.name.clone(), connector.title.clone(), schedule, polls))
+    let last_poll = state.store.polls(&connector.name, None, 1).await?.pop();
+    Ok(ConnectorView::new(connector, polls, last_poll))
 }

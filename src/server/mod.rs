@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::Configuration;
+use crate::model::change::Decide;
 use crate::model::connector::Connector;
 use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::secret::Secret;
@@ -36,21 +37,24 @@ pub struct ServerState {
     subscriptions: BTreeMap<SubscriptionName, Arc<Subscription>>,
     token: Option<Secret>,
     store: SharedStore,
+    decide: Arc<dyn Decide>,
     clock: SharedClock,
     telemetry: SharedTelemetry,
 }
 
 impl ServerState {
-    /// Returns the state of a server for this configuration and store.
+    /// Returns the state of a server for this configuration and store, that has decisions carried out by `decide`.
     pub fn new(
         configuration: &Configuration,
         store: SharedStore,
+        decide: Arc<dyn Decide>,
         clock: SharedClock,
         telemetry: SharedTelemetry,
     ) -> Self {
         let connectors = configuration.connectors.iter().map(|one| (one.name.clone(), one.clone())).collect();
         let subscriptions = configuration.subscriptions.iter().map(|one| (one.name.clone(), one.clone())).collect();
-        Self { connectors, subscriptions, token: configuration.server.token.clone(), store, clock, telemetry }
+        let token = configuration.server.token.clone();
+        Self { connectors, subscriptions, token, store, decide, clock, telemetry }
     }
 }
 
@@ -63,7 +67,9 @@ fn router(state: Arc<ServerState>) -> Router {
     let guarded = Router::new()
         .route("/metrics", get(health::metrics))
         .route("/v1/connectors", get(connectors::list))
-        .route("/v1/connectors/{name}", get(connectors::one))
+        .nest("/v1/connectors/{name}", connectors::routes())
+        // The slash of a name such as `prices/rome` may be written as it is, unless what follows it is a word below.
+        .nest("/v1/connectors/{name}/{element}", connectors::routes())
         .route("/v1/subscriptions", get(subscriptions::list))
         .route("/v1/subscriptions/{name}", get(subscriptions::one))
         .route("/v1/subscriptions/{name}/enable", post(subscriptions::enable))
@@ -81,3 +87,6 @@ fn router(state: Arc<ServerState>) -> Router {
         .method_not_allowed_fallback(problem::wrong_method)
         .with_state(state)
 }
+
+#[cfg(test)]
+mod tests;

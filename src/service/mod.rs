@@ -1,6 +1,7 @@
 //! Starts, supervises and stops everything that runs: the server, a poll loop per connector, a lane per subscription,
 //! and the pruning of what retention no longer keeps.
 
+mod decisions;
 mod retention;
 pub mod supervisor;
 
@@ -20,6 +21,7 @@ use crate::server::{self, ServerState};
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::SharedTelemetry;
 
+use decisions::Decisions;
 use supervisor::{OnCancel, OnFailure, Supervisor, TaskKind};
 
 /// How long polls and deliveries that are under way may take to finish once the service is told to stop.
@@ -53,7 +55,16 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
     let route: Arc<dyn Route> = Arc::new(SubscriptionSet::new(configuration.subscriptions.clone(), telemetry.clone()));
     let mut supervisor = Supervisor::new(clock.clone());
 
-    let state = Arc::new(ServerState::new(&configuration, store.clone(), clock.clone(), telemetry.clone()));
+    let poll_context = PollContext {
+        fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone()),
+        store: store.clone(),
+        route: route.clone(),
+    };
+    let pollers = configuration.connectors.iter().map(|connector| Poller::new(connector.clone(), poll_context.clone()));
+    let pollers: Vec<Poller> = pollers.collect();
+
+    let decisions = Arc::new(Decisions::new(&pollers));
+    let state = Arc::new(ServerState::new(&configuration, store.clone(), decisions, clock.clone(), telemetry.clone()));
     let listener = Mutex::new(Some(listener));
     supervisor.start(
         TaskKind { name: "server".to_owned(), on_failure: OnFailure::StopService, on_cancel: OnCancel::Finish },
@@ -64,16 +75,10 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
         },
     );
 
-    let poll_context = PollContext {
-        fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone()),
-        store: store.clone(),
-        route: route.clone(),
-    };
-    for connector in &configuration.connectors {
-        let poller = Poller::new(connector.clone(), poll_context.clone());
+    for poller in pollers {
         supervisor.start(
             TaskKind {
-                name: format!("poll {}", connector.name),
+                name: format!("poll {}", poller.connector().name),
                 on_failure: OnFailure::Restart,
                 on_cancel: OnCancel::Finish,
             },

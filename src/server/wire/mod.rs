@@ -1,14 +1,18 @@
 //! What the admin API answers, as the commands read it.
 
+mod connector;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
-use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
+use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
-use crate::store::{ConnectorState, DeliveryStateName, Disabled, LaneCounts};
+use crate::store::{DeliveryStateName, Disabled, LaneCounts};
+
+pub use connector::{ConnectorStatus, ConnectorView, DecisionAnswer, HeldCounts, NextPoll};
 
 /// A part of a list, and where the next part begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,89 +33,6 @@ impl<T> List<T> {
     pub fn part(data: Vec<T>, limit: usize, id: impl Fn(&T) -> String) -> Self {
         let next = (data.len() == limit).then(|| data.last().map(id)).flatten();
         Self { data, next }
-    }
-}
-
-/// A connector and how its polls went.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ConnectorView {
-    pub name: ConnectorName,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// When it is polled, in words.
-    pub schedule: String,
-    pub status: ConnectorStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub polled_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub succeeded_at: Option<Timestamp>,
-    /// How many items the source had when items were last compared.
-    pub items: u64,
-    /// How many polls in a row have failed.
-    pub failures: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing_since: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// The source asked not to be polled before this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
-}
-
-/// How a connector is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ConnectorStatus {
-    /// It was never polled.
-    Waiting,
-    /// Its last poll succeeded.
-    Ok,
-    /// Its last poll failed.
-    Failing,
-}
-
-impl ConnectorStatus {
-    /// Returns the word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Ok => "ok",
-            Self::Failing => "failing",
-        }
-    }
-}
-
-impl ConnectorView {
-    /// Returns the view of a connector with this name, schedule and state.
-    pub fn new(name: ConnectorName, title: Option<String>, schedule: String, state: Option<ConnectorState>) -> Self {
-        let status = match &state {
-            None => ConnectorStatus::Waiting,
-            Some(state) if state.failures > 0 => ConnectorStatus::Failing,
-            Some(_) => ConnectorStatus::Ok,
-        };
-        let mut view = Self {
-            name,
-            title,
-            schedule,
-            status,
-            polled_at: None,
-            succeeded_at: None,
-            items: 0,
-            failures: 0,
-            failing_since: None,
-            error: None,
-            not_before: None,
-        };
-        if let Some(state) = state {
-            view.polled_at = Some(state.polled_at);
-            view.succeeded_at = state.succeeded_at;
-            view.items = state.items;
-            view.failures = state.failures;
-            view.failing_since = state.failing_since;
-            view.error = state.last_error;
-            view.not_before = state.not_before;
-        }
-        view
     }
 }
 

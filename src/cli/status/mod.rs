@@ -1,16 +1,28 @@
-//! `pollhook status`: connectors and subscriptions, what fails and since when.
+//! `pollhook status`: connectors and subscriptions, what fails and since when; or one connector and its last polls.
+
+mod connector;
 
 use serde_json::json;
 
+pub use connector::kinds;
+
 use super::Global;
-use super::client::ServiceOptions;
+use super::client::{ServiceClient, ServiceOptions};
 use super::failure::Failure;
 use super::output::{Cell, Colour, Output};
+use crate::model::id::ConnectorName;
+use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
 use crate::server::wire::{ConnectorStatus, ConnectorView, LaneStatus, List, MOST_COUNTED, SubscriptionView};
 
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
+    /// Show this connector and its last polls
+    connector: Option<ConnectorName>,
+    /// How many of its last polls to list, 1 to 50
+    #[arg(long, value_name = "COUNT", default_value_t = 10, requires = "connector",
+        value_parser = clap::value_parser!(u16).range(1..=50))]
+    polls: u16,
     #[command(flatten)]
     service: ServiceOptions,
     /// Print JSON
@@ -21,6 +33,16 @@ pub struct StatusArguments {
 /// Asks the service how it is doing and prints it.
 pub async fn status(arguments: StatusArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.service.connect(global)?;
+    if let Some(name) = &arguments.connector {
+        let connector: ConnectorView = client.get(&ServiceClient::path_of(name, ""), &[]).await?;
+        let limit = ("limit", Some(arguments.polls.to_string()));
+        let polls: List<PollRecord> = client.get(&ServiceClient::path_of(name, "/polls"), &[limit]).await?;
+        return if arguments.json {
+            output.json(&json!({ "connector": connector, "polls": polls.data }))
+        } else {
+            connector::print(&connector, &polls.data, output)
+        };
+    }
     let connectors: List<ConnectorView> = client.get("/v1/connectors", &[]).await?;
     let subscriptions: List<SubscriptionView> = client.get("/v1/subscriptions", &[]).await?;
     if arguments.json {
@@ -35,37 +57,31 @@ fn print_connectors(connectors: &[ConnectorView], output: &mut Output) -> Result
     if connectors.is_empty() {
         return output.line("no connectors are configured");
     }
-    let painted = |status: ConnectorStatus| {
-        let colour = match status {
-            ConnectorStatus::Ok => Colour::Green,
-            ConnectorStatus::Waiting => Colour::Dim,
-            ConnectorStatus::Failing => Colour::Red,
-        };
-        Cell::painted(colour, status.as_str())
-    };
     let rows = connectors.iter().map(|one| {
         [
             Cell::from(&one.name),
-            painted(one.status),
+            Cell::painted(colour(one.status), one.status.as_str()),
             Cell::from(&one.schedule),
             Cell::from(one.items),
             time(one.polled_at).into(),
-            time(one.succeeded_at).into(),
+            time(one.next_poll.map(|next| next.at)).into(),
         ]
     });
-    output.table(["CONNECTOR", "STATUS", "SCHEDULE", "ITEMS", "POLLED", "SUCCEEDED"], rows)?;
-    for connector in connectors.iter().filter(|one| one.status == ConnectorStatus::Failing) {
-        let since = connector.failing_since.map_or_else(String::new, |since| format!(" since {since}"));
-        let error = connector.error.as_deref().unwrap_or("no cause was recorded");
-        output.line(format_args!(
-            "\n{} fails{since}, {} times in a row:\n  {error}",
-            connector.name, connector.failures
-        ))?;
-        if let Some(not_before) = connector.not_before {
-            output.line(format_args!("  it asked not to be polled before {not_before}"))?;
-        }
+    output.table(["CONNECTOR", "STATUS", "SCHEDULE", "ITEMS", "POLLED", "NEXT"], rows)?;
+    let news: Vec<String> = connectors.iter().flat_map(connector::news).collect();
+    if !news.is_empty() {
+        output.line("")?;
     }
-    Ok(())
+    news.iter().try_for_each(|line| output.line(line))
+}
+
+fn colour(status: ConnectorStatus) -> Colour {
+    match status {
+        ConnectorStatus::Ok => Colour::Green,
+        ConnectorStatus::Waiting => Colour::Dim,
+        ConnectorStatus::Warning | ConnectorStatus::Behind | ConnectorStatus::Held => Colour::Yellow,
+        ConnectorStatus::Failing => Colour::Red,
+    }
 }
 
 fn print_subscriptions(subscriptions: &[SubscriptionView], output: &mut Output) -> Result<(), Failure> {
@@ -117,3 +133,6 @@ fn bounded(count: usize) -> String {
 pub fn time(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), |at| at.to_utc().format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
+
+#[cfg(test)]
+mod tests;
