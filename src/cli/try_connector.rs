@@ -40,7 +40,7 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let clock = SystemClock::shared();
     let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
     let began = clock.monotonic();
-    let context = FetchContext::new(http, clock.clone(), telemetry.clone());
+    let context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
     let look = poll::look(&connector, &context).await;
     let shown = Shown {
         arguments: &arguments,

@@ -6,10 +6,10 @@ use super::auth::auth;
 use super::changes::changes;
 use super::detail::detail;
 use super::digest::digest;
-use super::keys::nearest;
+use super::keys::{ADAPTIVE, nearest};
 use super::pagination::pagination;
 use super::params::ParamValues;
-use super::reader::{Fields, not_yet, one_or_list, text};
+use super::reader::{Fields, duration, one_or_list, text};
 use super::request::request;
 use super::response::response;
 use super::secret::Scope;
@@ -17,7 +17,8 @@ use super::text::Texts;
 use super::tree::NodeValue;
 use crate::model::connector::{Connector, ItemRules, Params};
 use crate::model::id::ConnectorName;
-use crate::model::schedule::{Cron, Schedule};
+use crate::model::quantity::format_duration;
+use crate::model::schedule::{Adaptive, Cron, Schedule};
 use crate::model::secret::Redactor;
 
 /// Reads a connector; one whose name was wrong is read as well, for its other mistakes. `None` means that something is
@@ -40,6 +41,7 @@ pub(super) fn connector(
         Some(fields) => detail(&texts, &fields).map(Some),
         None => Some(None),
     };
+    let limits = fields.table_or_empty("limits")?;
     let (title, jitter) = (fields.text("title"), fields.duration("jitter"));
     let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
     let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
@@ -60,7 +62,8 @@ pub(super) fn connector(
         cursor: None,
         detail: detail?,
         changes,
-        rate: None,
+        rate: limits.rate("rate"),
+        silence: None,
         digest,
         redactor: Redactor::new(texts.secrets),
     })
@@ -78,11 +81,10 @@ pub(super) fn required_table<'a>(fields: &Fields<'a>, name: &str, wanted: &str) 
 fn schedule(scope: Scope<'_>, fields: &Fields<'_>) -> Option<Schedule> {
     let zone = timezone(fields);
     if let Some(entry) = fields.entry("every") {
-        if matches!(entry.node.value, NodeValue::Table(_)) {
-            not_yet(fields.report, entry.key_place, "every = { min, max }");
-            return None;
-        }
-        return fields.duration("every").map(Schedule::Every);
+        return match &entry.node.value {
+            NodeValue::Table(table) => adaptive(&Fields::new(fields.report, table, entry.key_place, &ADAPTIVE)),
+            _ => duration(fields.report, &entry.node, "1s", "366d").map(Schedule::Every),
+        };
     }
     let Some(entry) = fields.entry("schedule") else {
         if scope.environment.is_some() {
@@ -99,6 +101,18 @@ fn schedule(scope: Scope<'_>, fields: &Fields<'_>) -> Option<Schedule> {
             None
         }
     }
+}
+
+fn adaptive(fields: &Fields<'_>) -> Option<Schedule> {
+    let (min, max) = (fields.required("min"), fields.required("max"));
+    let (shortest, longest) = (min.and(fields.duration("min")), max.and(fields.duration("max")));
+    let (min, max) = (shortest?, longest?);
+    if min > max {
+        let place = fields.entry("max").map_or(fields.place, |entry| entry.node.place);
+        fields.report.error(place, format!("`max` must be at least `min`, which is {}", format_duration(min)));
+        return None;
+    }
+    Some(Schedule::Adaptive(Adaptive { min, max }))
 }
 
 fn timezone(fields: &Fields<'_>) -> Option<Tz> {

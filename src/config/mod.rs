@@ -11,6 +11,7 @@ mod detail;
 mod diagnostic;
 mod digest;
 mod environment;
+mod hosts;
 mod keys;
 mod mask;
 mod pagination;
@@ -25,6 +26,7 @@ mod subscription;
 mod text;
 mod tree;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +37,7 @@ pub use environment::Environment;
 pub use params::Param;
 
 use catalog::TemplateFile;
+use hosts::hosts;
 use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
 use params::ParamValues;
 use reader::{Fields, enumeration, hide, text};
@@ -46,6 +49,7 @@ use tree::Entry;
 
 use crate::model::connector::Connector;
 use crate::model::id::{ConnectorName, SubscriptionName};
+use crate::model::limits::{HostLimits, HostName};
 use crate::model::secret::Secret;
 use crate::model::subscription::Subscription;
 use crate::store::Retention;
@@ -56,6 +60,8 @@ pub struct Configuration {
     pub server: Server,
     pub store: StoreChoice,
     pub retention: Retention,
+    /// What all connectors of a host share.
+    pub hosts: HashMap<HostName, HostLimits>,
     /// In the order they are written.
     pub connectors: Vec<Arc<Connector>>,
     /// In the order they are written.
@@ -134,6 +140,7 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
     let server = server(scope, &root);
     let store = store(scope, &root);
     let retention = retention(&root);
+    let hosts = hosts(&root);
     let templates = catalog(scope, &root);
     let entries = root.entries("connectors");
     let connectors: Vec<Arc<Connector>> =
@@ -151,6 +158,7 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
         server: server?,
         store: store?,
         retention: retention?,
+        hosts,
         connectors,
         subscriptions,
         catalog: Catalog { templates },

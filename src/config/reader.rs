@@ -7,6 +7,7 @@ use super::report::Report;
 use super::source::{Place, notation_span};
 use super::tree::{Entry, Node, NodeValue, Table};
 use crate::model::expression::Expression;
+use crate::model::limits::{Rate, RateError};
 use crate::model::quantity::{ByteSize, format_duration, parse_duration};
 
 /// A table that is being read. All its keys are known once this exists, or were reported.
@@ -123,6 +124,17 @@ impl<'a> Fields<'a> {
             Some(entry) => duration(self.report, &entry.node, least, most),
             None => key.default.map(known_duration),
         }
+    }
+
+    /// Returns how many in how long, if it is written.
+    pub fn rate(&self, name: &str) -> Option<Rate> {
+        debug_assert!(matches!(self.key(name).kind, Kind::Rate), "`{name}` holds no rate");
+        let node = &self.entry(name)?.node;
+        let NodeValue::Text(text) = &node.value else {
+            wrong_type(self.report, node, "a rate such as \"10/s\"");
+            return None;
+        };
+        text.parse().map_err(|error: RateError| self.report.error(node.place, error.to_string())).ok()
     }
 
     /// Returns a list of amounts of time within the key's bounds.
@@ -326,7 +338,7 @@ pub(super) fn choice(report: &Report, node: &Node, words: &Words) -> Option<usiz
 }
 
 /// Returns an amount of time within bounds.
-fn duration(report: &Report, node: &Node, least: &str, most: &str) -> Option<Duration> {
+pub(super) fn duration(report: &Report, node: &Node, least: &str, most: &str) -> Option<Duration> {
     let NodeValue::Text(text) = &node.value else {
         wrong_type(report, node, "an amount of time such as \"30s\"");
         return None;

@@ -1,9 +1,16 @@
-//! Leaving the house: the one HTTP client that polls and deliveries share.
+//! Leaving the house: the one HTTP client that polls and deliveries share, and the budgets of the hosts that are polled.
 
+mod budget;
 mod client;
+mod date;
+mod freshness;
+mod rate_limit;
 mod retry_after;
 
+pub use budget::{Account, Budgets, PollPlace, Turn, USUAL_CONCURRENCY};
 pub use client::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, reason};
+pub use freshness::{fresh_for, last_modified, server_time};
+pub use rate_limit::{UNKNOWN_RESET, asked_to_wait};
 pub use reqwest::Method;
 pub use reqwest::header;
 pub use retry_after::{LONGEST_RETRY_AFTER, retry_after};

@@ -49,6 +49,8 @@ pub struct Connector {
     pub changes: ChangeRules,
     /// How often this connector may send a request.
     pub rate: Option<Rate>,
+    /// How long nothing new may come before an event tells of it.
+    pub silence: Option<Duration>,
     /// What identifies these rules, so that an edit is noticed.
     pub digest: RulesDigest,
     /// Takes this connector's secrets out of what people read.

@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
+use super::fingerprint::BodyHash;
+
 /// A text that no log, error, answer or dump shows.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -60,6 +62,13 @@ impl Redactor {
         }
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
         Self { needles }
+    }
+
+    /// Returns what tells sets of secrets apart without giving any away: the same set has the same identity.
+    pub fn identity(&self) -> BodyHash {
+        let mut secrets: Vec<&str> = self.needles.iter().map(Secret::expose).collect();
+        secrets.sort_unstable();
+        BodyHash::of(secrets.join("\0").as_bytes())
     }
 
     /// Returns the text with `***` for each secret in it.

@@ -1,10 +1,14 @@
 //! What polls need of the house.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock::SharedClock;
-use crate::http::HttpClient;
+use crate::http::{Budgets, HttpClient};
 use crate::model::event::Route;
+use crate::model::limits::{HostLimits, HostName};
+use crate::model::time::Timestamp;
 use crate::store::SharedStore;
 use crate::telemetry::SharedTelemetry;
 
@@ -22,11 +26,36 @@ pub struct FetchContext {
     pub http: HttpClient,
     pub clock: SharedClock,
     pub telemetry: SharedTelemetry,
+    /// What is left for each host.
+    pub budgets: Budgets,
+    /// Hosts whose clock was found to differ from ours.
+    clocks_that_differ: Arc<Mutex<HashSet<HostName>>>,
 }
+
+/// How much a host's clock may differ from ours without a word.
+const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
 impl FetchContext {
     /// Returns what fetching needs, without anything that has been configured.
     pub fn new(http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
-        Self { http, clock, telemetry }
+        let budgets = Budgets::new(clock.clone(), HashMap::new());
+        Self { http, clock, telemetry, budgets, clocks_that_differ: Arc::default() }
+    }
+
+    /// Returns the same with limits of hosts, which all connectors share.
+    pub fn with_hosts(self, hosts: HashMap<HostName, HostLimits>) -> Self {
+        Self { budgets: Budgets::new(self.clock.clone(), hosts), ..self }
+    }
+
+    /// Compares a host's clock with ours, and tells once if they differ by more than a minute.
+    pub(super) fn compare_clocks(&self, host: &HostName, theirs: Timestamp) {
+        let ours = self.clock.now();
+        let difference = theirs.since(ours).max(ours.since(theirs));
+        if difference > MOST_CLOCK_DIFFERENCE {
+            let mut known = self.clocks_that_differ.lock().unwrap_or_else(PoisonError::into_inner);
+            if known.insert(host.clone()) {
+                self.telemetry.poll.clock_differs(host, difference, theirs > ours);
+            }
+        }
     }
 }

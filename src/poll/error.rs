@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::http::HttpError;
 use crate::model::connector::Connector;
+use crate::model::limits::HostName;
 use crate::model::secret::Redactor;
 use crate::model::template::TemplateError;
 use crate::model::time::Timestamp;
@@ -54,6 +55,8 @@ pub enum PageError {
     Http(#[from] HttpError),
     #[error("the source answered {status}{hint}{excerpt}")]
     Status { status: Status, hint: &'static str, excerpt: Excerpt },
+    #[error("{host} allows no more requests until {until}: what it allows is spent")]
+    Spent { host: HostName, until: Timestamp },
     #[error("the redirect {problem}")]
     Redirect { problem: String },
     #[error("the source names a next page that is not an address: {excerpt}")]

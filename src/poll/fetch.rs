@@ -10,12 +10,15 @@ use super::context::FetchContext;
 use super::error::{Excerpt, PageError, Status};
 use super::request::PageRequest;
 use crate::http::header::{
-    CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
 };
-use crate::http::header::{LOCATION, RETRY_AFTER};
-use crate::http::{HttpError, HttpResponse, Method, retry_after};
+use crate::http::{
+    Account, HttpError, HttpResponse, Method, Turn, asked_to_wait, fresh_for, last_modified, server_time,
+};
 use crate::model::connector::Connector;
 use crate::model::item::PageMemory;
+use crate::model::limits::HostName;
+use crate::model::template::TemplateContext;
 use crate::model::time::Timestamp;
 
 /// The most redirects that are followed for one page.
@@ -24,7 +27,7 @@ pub(super) const MOST_REDIRECTS: usize = 5;
 /// The waits between the tries of one page.
 pub(super) const TRY_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-/// The longest `Retry-After` that is waited for within a poll.
+/// The longest that a host asks to be left alone and is waited for within a poll.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A wait is lengthened at random by up to this part of it.
@@ -46,6 +49,8 @@ pub(super) struct Answer {
     /// Where it was found in the end.
     pub url: Url,
     pub response: HttpResponse,
+    /// When it came, by our clock.
+    pub received_at: Timestamp,
 }
 
 impl Answer {
@@ -64,11 +69,22 @@ impl Answer {
     }
 
     pub fn etag(&self) -> Option<String> {
-        self.header(ETAG).map(str::to_owned)
+        self.header(ETAG).filter(|etag| !etag.is_empty()).map(str::to_owned)
     }
 
+    /// Returns its `Last-Modified`, if that tells this version of the page from every later one.
     pub fn last_modified(&self) -> Option<String> {
-        self.header(LAST_MODIFIED).map(str::to_owned)
+        last_modified(&self.response.headers, self.received_at).map(str::to_owned)
+    }
+
+    /// Returns the time when it came by the server's clock, as far as that can be told.
+    pub fn date(&self) -> Option<Timestamp> {
+        server_time(&self.response.headers, self.received_at)
+    }
+
+    /// Returns for how much longer it stands, if it says so.
+    pub fn fresh_for(&self) -> Option<Duration> {
+        fresh_for(&self.response.headers, self.received_at)
     }
 }
 
@@ -81,7 +97,11 @@ pub(super) struct FetchError {
 
 impl From<PageError> for FetchError {
     fn from(error: PageError) -> Self {
-        Self { error, not_before: None }
+        let not_before = match &error {
+            PageError::Spent { until, .. } => Some(*until),
+            _ => None,
+        };
+        Self { error, not_before }
     }
 }
 
@@ -91,6 +111,8 @@ enum Remedy {
     Retry,
     /// Try again at this time: the source said so.
     Pause(Timestamp),
+    /// Ask for the page itself: what was made of its validators cannot be right.
+    Unconditionally,
     GiveUp,
 }
 
@@ -113,6 +135,11 @@ impl Fetcher<'_> {
             let remedy = match &result {
                 Ok(answer) => match remedy(&answer.response, &request, now) {
                     None => return Ok(result?),
+                    Some(Remedy::Unconditionally) => {
+                        request.headers.remove(IF_NONE_MATCH);
+                        request.headers.remove(IF_MODIFIED_SINCE);
+                        continue;
+                    }
                     Some(remedy) => remedy,
                 },
                 Err(PageError::Http(HttpError::BodyTooLarge(_) | HttpError::Tls(_))) => Remedy::GiveUp,
@@ -124,7 +151,7 @@ impl Fetcher<'_> {
                 Err(error) => error,
             };
             let at = match remedy {
-                Remedy::GiveUp => return Err(error.into()),
+                Remedy::GiveUp | Remedy::Unconditionally => return Err(error.into()),
                 Remedy::Pause(at) if paused || at.since(now) > LONGEST_PAUSE => {
                     return Err(FetchError { error, not_before: Some(at) });
                 }
@@ -148,14 +175,18 @@ impl Fetcher<'_> {
         let mut request = request.clone();
         let mut visited = HashSet::new();
         loop {
+            let host = HostName::of(&request.url);
+            let turn = self.turn(&host).await?;
             let sent = auth::authorize(self.connector, &self.home, &request)?;
             self.requests += 1;
             let response = self.context.http.send(sent, request.limits).await?;
-            let Some(target) = redirect_target(&request.url, &response)? else {
-                return Ok(Answer { url: request.url, response });
-            };
+            drop(turn);
+            let answer = Answer { url: request.url.clone(), response, received_at: self.context.clock.now() };
+            self.learn(&host, &answer);
+            let Some(target) = redirect_target(&answer.url, &answer.response)? else { return Ok(answer) };
             visited.insert((request.method.clone(), request.url.clone()));
-            if response.status == 303 || (request.method == Method::POST && matches!(response.status, 301 | 302)) {
+            let status = answer.response.status;
+            if status == 303 || (request.method == Method::POST && matches!(status, 301 | 302)) {
                 request = PageRequest { method: Method::GET, body: bytes::Bytes::new(), ..request };
                 request.headers.remove(CONTENT_TYPE);
             }
@@ -170,6 +201,40 @@ impl Fetcher<'_> {
         }
     }
 
+    /// Waits until a host may be sent a request. Fails if it wants to be left alone for longer than a poll waits.
+    async fn turn(&self, host: &HostName) -> Result<Turn, PageError> {
+        let FetchContext { budgets, clock, .. } = self.context;
+        let account = Account {
+            connector: self.connector.events_as.clone(),
+            rate: self.connector.rate,
+            credentials: self.connector.redactor.identity(),
+        };
+        loop {
+            if let Some(until) = budgets.quiet_until(host, account.credentials) {
+                if until.since(clock.now()) > LONGEST_PAUSE {
+                    return Err(PageError::Spent { host: host.clone(), until });
+                }
+                clock.sleep_until(until).await;
+            }
+            let turn = budgets.turn(host, &account).await;
+            // Meanwhile others may have been told to wait.
+            if budgets.quiet_until(host, account.credentials).is_none() {
+                return Ok(turn);
+            }
+        }
+    }
+
+    /// Takes note of what an answer says of its host.
+    fn learn(&self, host: &HostName, answer: &Answer) {
+        let HttpResponse { status, headers, .. } = &answer.response;
+        if let Some(until) = asked_to_wait(*status, headers, answer.received_at) {
+            self.context.budgets.keep_quiet(host, self.connector.redactor.identity(), until);
+        }
+        if let Some(theirs) = answer.date() {
+            self.context.compare_clocks(host, theirs);
+        }
+    }
+
     /// Returns an address as people may read it.
     pub fn shown(&self, url: &Url) -> String {
         shown(self.connector, url)
@@ -178,6 +243,7 @@ impl Fetcher<'_> {
     fn status_error(&self, response: &HttpResponse) -> PageError {
         let hint = match response.status {
             401 | 403 => " (check the connector's `auth`, and what its token is allowed to do)",
+            304 => " (it was not asked whether anything has changed; is there a broken cache on the way?)",
             404 | 410 => " (check the connector's `request.url` and params)",
             429 => " (poll less often)",
             _ => "",
@@ -185,6 +251,13 @@ impl Fetcher<'_> {
         let excerpt = Excerpt::of(&self.connector.redactor, &response.body);
         PageError::Status { status: Status(response.status), hint, excerpt }
     }
+}
+
+/// Returns the host of a connector's first page, as a poll at that time would ask it; `None` if that cannot be told.
+pub(super) fn home_host(connector: &Connector, cursor: Option<&str>, now: Timestamp) -> Option<HostName> {
+    let context = TemplateContext { params: &connector.params.0, cursor, item: None, now, page: Some(1) };
+    let url: Url = connector.request.url.render(&context).ok()?.trim().parse().ok()?;
+    Some(HostName::of(&url))
 }
 
 /// Returns an address without secrets.
@@ -198,12 +271,32 @@ pub(super) fn shown(connector: &Connector, url: &Url) -> String {
     connector.redactor.redact(url.as_str())
 }
 
+/// Adds the one validator that tells more: an ETag exactly as it came, weak or strong, or else a date.
 fn add_validators(headers: &mut HeaderMap, memory: &PageMemory) {
-    for (name, validator) in [(IF_NONE_MATCH, &memory.etag), (IF_MODIFIED_SINCE, &memory.last_modified)] {
-        if let Some(value) = validator.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
-            headers.insert(name, value);
-        }
+    let value = |validator: &Option<String>| HeaderValue::from_str(validator.as_deref()?).ok();
+    if let Some(etag) = value(&memory.etag) {
+        headers.insert(IF_NONE_MATCH, etag);
+    } else if let Some(date) = value(&memory.last_modified) {
+        headers.insert(IF_MODIFIED_SINCE, date);
     }
+}
+
+/// Tells whether a 304 confirms another version of the page than the one that was asked about.
+fn confirms_another(request: &HeaderMap, response: &HeaderMap) -> bool {
+    let differ = |asked, answered, same: fn(&HeaderValue, &HeaderValue) -> bool| {
+        request.get(asked).zip(response.get(answered)).is_some_and(|(asked, answered)| !same(asked, answered))
+    };
+    differ(IF_NONE_MATCH, ETAG, |one, other| opaque_tag(one.as_bytes()) == opaque_tag(other.as_bytes()))
+        || differ(IF_MODIFIED_SINCE, LAST_MODIFIED, |one, other| one == other)
+}
+
+/// Returns the part of an ETag that tells versions apart: weak or strong, of the compressed form or of the plain one.
+fn opaque_tag(etag: &[u8]) -> &[u8] {
+    let tag = etag.strip_prefix(b"W/").unwrap_or(etag);
+    let tag = tag.strip_prefix(b"\"").unwrap_or(tag);
+    let tag = tag.strip_suffix(b"\"").unwrap_or(tag);
+    let suffixes: [&[u8]; 6] = [b"--gzip", b"-gzip", b";gzip", b"-br", b"-zstd", b"-deflate"];
+    suffixes.iter().find_map(|suffix| tag.strip_suffix(*suffix)).unwrap_or(tag)
 }
 
 /// Returns what to do about an answer; `None` if it is what was asked for.
@@ -211,8 +304,9 @@ fn remedy(response: &HttpResponse, request: &PageRequest, now: Timestamp) -> Opt
     let is_conditional = request.headers.contains_key(IF_NONE_MATCH) || request.headers.contains_key(IF_MODIFIED_SINCE);
     match response.status {
         200..=299 => None,
-        304 if is_conditional => None,
-        429 | 503 if response.headers.contains_key(RETRY_AFTER) => Some(match retry_after(&response.headers, now) {
+        304 if is_conditional && !confirms_another(&request.headers, &response.headers) => None,
+        304 | 412 if is_conditional => Some(Remedy::Unconditionally),
+        403 | 429 | 503 => Some(match asked_to_wait(response.status, &response.headers, now) {
             Some(at) => Remedy::Pause(at),
             None if response.status == 503 => Remedy::Retry,
             None => Remedy::GiveUp,
@@ -249,6 +343,30 @@ fn redirect_target(from: &Url, response: &HttpResponse) -> Result<Option<Url>, P
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_confirmation_is_of_the_version_that_was_asked_about() {
+        let check = |asked: (&str, &str), answered: &[(&str, &str)], expected: bool| {
+            let headers = |pairs: &[(&str, &str)]| {
+                let pairs =
+                    pairs.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+                pairs.collect::<HeaderMap>()
+            };
+            assert_eq!(confirms_another(&headers(&[asked]), &headers(answered)), expected, "{asked:?} {answered:?}");
+        };
+        let asked = ("if-none-match", "W/\"x\"");
+        check(asked, &[], false);
+        check(asked, &[("etag", "W/\"x\"")], false);
+        check(asked, &[("etag", "\"x\"")], false);
+        check(asked, &[("etag", "\"x-gzip\"")], false);
+        check(asked, &[("etag", "\"y\"")], true);
+        check(("if-none-match", "\"x--gzip\""), &[("etag", "\"x\"")], false);
+        check(("if-none-match", "x"), &[("etag", "\"x\"")], false);
+        let asked = ("if-modified-since", "Fri, 20 Nov 2026 12:00:00 GMT");
+        check(asked, &[("etag", "\"y\"")], false);
+        check(asked, &[("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT")], false);
+        check(asked, &[("last-modified", "Fri, 20 Nov 2026 12:00:01 GMT")], true);
+    }
 
     #[test]
     fn redirects_lead_to_web_addresses_and_never_out_of_tls() {

@@ -16,6 +16,7 @@ mod decode;
 mod extract;
 mod fetch;
 mod memo;
+mod pace;
 mod paginate;
 mod patch;
 mod request;

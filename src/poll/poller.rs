@@ -12,6 +12,7 @@ use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
 use super::memo::Memo;
+use super::pace::paced;
 use super::paginate::{self, Pager};
 use super::report::{ChangeCounts, PollOutcome, PollReport};
 use super::walk::{Reading, Walked, Walker, compute};
@@ -125,6 +126,10 @@ impl Poller {
                 store.release_poll(lease).await?;
                 return Err(error);
             }
+            Err(Broken::Failure(PollFailure { not_before: Some(until), .. })) if report.requests == 0 => {
+                report.outcome = PollOutcome::PutOff(until);
+                return store.release_poll(lease).await;
+            }
             Err(Broken::Failure(failure)) => {
                 report.changes = ChangeCounts::default();
                 let state = self.failed(state.clone(), &failure, report.at);
@@ -137,6 +142,7 @@ impl Poller {
         report.recovered_after = if report.failures == 0 { failures_before } else { 0 };
         let news = self.news(state.as_ref(), &prepared.state, report.at);
         let Prepared { updates, state, forget_before } = prepared;
+        let state = paced(&self.connector, &self.context.fetching, state, report);
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
         store.commit_poll(lease, PollCommit { news, forget_before, ..PollCommit::new(report.at, updates, state) }).await
     }
@@ -166,6 +172,7 @@ impl Poller {
         }
         report.pages = walker.visits.len();
         report.requests = walker.requests;
+        report.fresh_for = walker.fresh_for;
         report.bytes = walker.visits.iter().map(|visit| visit.bytes).sum();
         found
     }

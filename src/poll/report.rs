@@ -28,6 +28,8 @@ pub struct PollReport {
     pub failures: u32,
     /// How many failures in a row this poll ended.
     pub recovered_after: u32,
+    /// For how much longer the first page stands, as its answer says.
+    pub fresh_for: Option<Duration>,
     /// What is odd about the pages and items, for people.
     pub notes: Vec<String>,
 }
@@ -45,6 +47,8 @@ pub enum PollOutcome {
     Failed(PollFailure),
     /// Someone else polls this connector at present, or took it over.
     Held,
+    /// Nothing was asked, because the host wants to be left alone until then; nothing was committed either.
+    PutOff(Timestamp),
     /// It was told to stop, and nothing was committed.
     Stopped,
 }
@@ -63,6 +67,7 @@ impl PollReport {
             changes: ChangeCounts::default(),
             failures: 0,
             recovered_after: 0,
+            fresh_for: None,
             notes: Vec::new(),
         }
     }
@@ -78,6 +83,7 @@ impl PollOutcome {
             Self::Partial(_) => "partial",
             Self::Failed(_) => "failed",
             Self::Held => "held",
+            Self::PutOff(_) => "put off",
             Self::Stopped => "stopped",
         }
     }

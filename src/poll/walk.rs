@@ -34,6 +34,8 @@ pub(super) struct Walker {
     pub visits: Vec<Visit>,
     /// How many requests were sent, redirects and repeated tries included.
     pub requests: usize,
+    /// For how much longer the first page stands, as its answer says.
+    pub fresh_for: Option<Duration>,
 }
 
 /// One page that was answered.
@@ -98,7 +100,15 @@ enum Revisit {
 
 impl Walker {
     pub fn new(connector: Arc<Connector>, context: FetchContext) -> Self {
-        Self { connector, context, answer_shown: 0, memo: Arc::default(), visits: Vec::new(), requests: 0 }
+        Self {
+            connector,
+            context,
+            answer_shown: 0,
+            memo: Arc::default(),
+            visits: Vec::new(),
+            requests: 0,
+            fresh_for: None,
+        }
     }
 
     /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
@@ -243,6 +253,9 @@ impl Walker {
         self.requests += fetcher.requests;
         let answer = result
             .map_err(|FetchError { error, not_before }| self.failed_at(request, &error).and_not_before(not_before))?;
+        if self.visits.is_empty() {
+            self.fresh_for = answer.fresh_for();
+        }
         self.visits.push(Visit {
             url: shown(&self.connector, &request.url),
             status: answer.response.status,

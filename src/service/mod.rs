@@ -56,7 +56,8 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
     let mut supervisor = Supervisor::new(clock.clone());
 
     let poll_context = PollContext {
-        fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone()),
+        fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone())
+            .with_hosts(configuration.hosts.clone()),
         store: store.clone(),
         route: route.clone(),
     };

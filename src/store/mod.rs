@@ -26,6 +26,7 @@ use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, Subscript
 use crate::model::item::{KeptItem, PageMemory, SeenItem, SetAside};
 use crate::model::pagination::PagePosition;
 use crate::model::poll_record::PollRecord;
+use crate::model::schedule::Past;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
@@ -232,6 +233,18 @@ pub struct Hold {
 }
 
 impl ConnectorState {
+    /// Returns what decides when the connector is due.
+    pub fn past(&self) -> Past {
+        Past {
+            polled_at: self.polled_at,
+            failures: self.failures,
+            not_before: self.not_before,
+            interval: self.interval.map(Duration::from_millis),
+            is_behind: self.pass.is_some(),
+            seed: u64::from_le_bytes(*self.digest.pages.0.first_chunk().expect("a hash is longer")),
+        }
+    }
+
     /// Returns the state of a connector that is being polled for the first time, under these rules.
     pub fn first(at: Timestamp, digest: RulesMemory) -> Self {
         Self {

@@ -12,6 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::change::ChangeKind;
 use crate::model::id::ConnectorName;
+use crate::model::limits::HostName;
+use crate::model::time::Timestamp;
 use crate::poll::{PollOutcome, PollReport};
 
 /// What is observed of polls.
@@ -23,6 +25,7 @@ pub struct PollTelemetry {
     changes: Family<ChangeLabels, Counter>,
     bytes: Family<ConnectorLabel, Counter>,
     retries: Family<ConnectorLabel, Counter>,
+    put_off: Family<ConnectorLabel, Counter>,
     succeeded: Family<ConnectorLabel, Gauge<f64, AtomicU64>>,
     failing: Family<ConnectorLabel, Gauge>,
 }
@@ -60,6 +63,7 @@ impl PollTelemetry {
             changes: Family::default(),
             bytes: Family::default(),
             retries: Family::default(),
+            put_off: Family::default(),
             succeeded: Family::default(),
             failing: Family::default(),
         };
@@ -74,6 +78,7 @@ impl PollTelemetry {
             telemetry.bytes.clone(),
         );
         registry.register("poll_retries", "Requests that were repeated within a poll", telemetry.retries.clone());
+        registry.register("polls_put_off", "Polls that a host's budget put off", telemetry.put_off.clone());
         registry.register_with_unit(
             "poll_succeeded_at",
             "When a poll last succeeded, since 1970",
@@ -99,7 +104,7 @@ impl PollTelemetry {
             }
         }
         match &report.outcome {
-            PollOutcome::Held | PollOutcome::Stopped => {}
+            PollOutcome::Held | PollOutcome::PutOff(_) | PollOutcome::Stopped => {}
             outcome => {
                 let failed = outcome.failure().is_some();
                 self.failing.get_or_create(&label()).set(i64::from(failed));
@@ -149,6 +154,19 @@ impl PollTelemetry {
         tracing::debug!(%connector, %wait, "{connector}: trying again in {wait}: {reason}");
     }
 
+    /// A poll waits until its host wants to be asked again.
+    pub fn put_off(&self, connector: &ConnectorName, host: &HostName, until: Timestamp) {
+        self.put_off.get_or_create(&ConnectorLabel { connector: connector.to_string() }).inc();
+        tracing::debug!(%connector, %host, %until, "{connector}: put off until {until}, because {host} allows no more");
+    }
+
+    /// A host's clock is not ours.
+    pub fn clock_differs(&self, host: &HostName, difference: Duration, is_ahead: bool) {
+        let difference = crate::model::quantity::format_duration(difference);
+        let direction = if is_ahead { "ahead of" } else { "behind" };
+        tracing::warn!(%host, %difference, "the clock of {host} is {difference} {direction} ours: check that ours is right");
+    }
+
     /// A connector's schedule names no time that exists.
     pub fn never_due(&self, connector: &ConnectorName) {
         tracing::warn!(%connector, "{connector} is never polled: its schedule names a date that does not exist");
@@ -176,6 +194,7 @@ mod tests {
             changes: ChangeCounts { created: 2, updated: 1, removed: 0 },
             failures: 0,
             recovered_after: 0,
+            fresh_for: None,
             notes: Vec::new(),
         };
         let connector = "orders".parse().expect("a name");

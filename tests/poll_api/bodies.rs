@@ -74,7 +74,7 @@ async fn what_is_not_json_is_shown() {
     the answer is HTML, not JSON; it begins: <html>
     the answer's format "text/csv" is not known; if it is JSON, set `response.format = "json"`; it begins: a,b\n1,2\n
     the answer's body is empty
-    the source answered 304 Not Modified
+    the source answered 304 Not Modified (it was not asked whether anything has changed; is there a broken cache on the way?)
     "##);
 }
 

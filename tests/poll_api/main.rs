@@ -11,6 +11,7 @@ mod changes;
 mod failures;
 mod histories;
 mod looking;
+mod manners;
 mod paging;
 mod schedule;
 mod unchanged;

@@ -94,7 +94,7 @@ async fn validators_are_not_believed_for_longer_than_a_day() {
         move |request: &Request| {
             let is_conditional = request.header("if-modified-since").is_some();
             let reply = if is_conditional { Reply::of(304, "") } else { Reply::json(body) };
-            reply.with("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT")
+            reply.with("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT").with("date", "Fri, 20 Nov 2026 12:00:10 GMT")
         }
     };
     let world = World::new("", lying(r#"[{"id":1}]"#)).await;

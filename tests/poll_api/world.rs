@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollhook::clock::{Clock, ManualClock, SharedClock};
-use pollhook::config::{Environment, load};
+use pollhook::config::{Configuration, Environment, load};
 use pollhook::http::HttpClient;
 use pollhook::model::connector::Connector;
 use pollhook::model::event::{Event, Route};
@@ -51,20 +51,27 @@ impl World {
     pub async fn on(store: SharedStore, rules: &str, respond: impl FnMut(&Request) -> Reply + Send + 'static) -> Self {
         let source = Source::start(respond).await;
         let clock = ManualClock::starting_at(Timestamp::from_millis(1_795_000_000_000));
+        let configuration = configuration(&source, "orders", rules);
         let context = PollContext {
-            fetching: FetchContext::new(HttpClient::new().expect("a client"), clock.clone(), Telemetry::shared()),
+            fetching: FetchContext::new(HttpClient::new().expect("a client"), clock.clone(), Telemetry::shared())
+                .with_hosts(configuration.hosts.clone()),
             store: store.clone(),
             route: Arc::new(ToAll),
         };
-        let connector = connector(&source, rules);
+        let connector = connector(configuration);
         let poller = Poller::new(Arc::clone(&connector), context.clone());
         Self { source, clock, store, context, connector, poller }
     }
 
     /// Edits the connector's rules.
     pub fn edit(&mut self, rules: &str) {
-        self.connector = connector(&self.source, rules);
+        self.connector = connector(configuration(&self.source, "orders", rules));
         self.poller = Poller::new(Arc::clone(&self.connector), self.context.clone());
+    }
+
+    /// Returns the poller of another connector, with these rules and all else in common.
+    pub fn another(&self, name: &str, rules: &str) -> Poller {
+        Poller::new(connector(configuration(&self.source, name, rules)), self.context.clone())
     }
 
     /// Answers with this JSON from now on.
@@ -89,7 +96,12 @@ impl World {
     /// Polls once, with a clock that goes on by so much each [`TICK`].
     pub async fn poll_with_ticks_of(&self, step: Duration) -> PollReport {
         self.clock.advance(Duration::from_secs(60));
-        let mut poll = pin!(self.poller.poll());
+        self.poll_by(&self.poller, step).await
+    }
+
+    /// Polls once, now, with a clock that goes on by so much each [`TICK`].
+    pub async fn poll_by(&self, poller: &Poller, step: Duration) -> PollReport {
+        let mut poll = pin!(poller.poll());
         loop {
             match tokio::time::timeout(TICK, &mut poll).await {
                 Ok(report) => return report.expect("the store works"),
@@ -164,11 +176,17 @@ pub fn name() -> ConnectorName {
     "orders".parse().expect("a name")
 }
 
-fn connector(source: &Source, rules: &str) -> Arc<Connector> {
-    let rules = rules.replace("SOURCE", &source.url(""));
+fn connector(configuration: Configuration) -> Arc<Connector> {
+    configuration.connectors.into_iter().next().expect("a connector")
+}
+
+/// Returns a configuration whose first connector has this name and these rules.
+fn configuration(source: &Source, name: &str, rules: &str) -> Configuration {
+    let host = source.url("").replace("http://", "");
+    let rules = rules.replace("SOURCE", &source.url("")).replace("HOST", &host);
     let url = format!("request.url = \"{}\"", source.url("/items"));
     let usual = ["every = \"1m\"", &url, "response.items = \".[]\"", "item.key = \".id\""];
-    let mut text = "[connectors.orders]\n".to_owned();
+    let mut text = format!("[connectors.{name}]\n");
     for line in usual.iter().filter(|line| !rules.contains(line.split('=').next().expect("a key"))) {
         text.push_str(line);
         text.push('\n');
@@ -178,6 +196,5 @@ fn connector(source: &Source, rules: &str) -> Arc<Connector> {
     let path = folder.path().join("config.toml");
     std::fs::write(&path, text).expect("a file");
     let configuration = load(&path, &Environment::from([("TOKEN", "s3cret-token")]));
-    let configuration = configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    configuration.connectors.into_iter().find(|connector| connector.name == name()).expect("the connector")
+    configuration.unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }

@@ -47,8 +47,8 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new("homepage", Kind::Text, "Where the API is documented."),
         Key::new(
             "every",
-            Kind::Duration("1s", "366d"),
-            "How long after a poll began the next one begins; instead of `schedule`.",
+            Kind::Forms,
+            "How long after a poll began the next one begins, or { min, max } to adapt to the source; instead of `schedule`.",
         ),
         Key::new(
             "schedule",
@@ -70,9 +70,32 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::later("cursor", "The watermark that an incremental API is asked from."),
         Key::new("detail", Kind::Table(&DETAIL), "A second request for each new or changed item."),
         Key::later("each", "One poll over several values, such as a list of repositories."),
-        Key::later("limits", "How often the API may be asked, and how long it may be silent."),
+        Key::new("limits", Kind::Table(&LIMITS), "How often the API may be asked, and how long it may be silent."),
     ],
     exclusive: &[&["every", "schedule"]],
+};
+
+/// `every = { min = "30s", max = "1h" }`.
+pub(in crate::config) static ADAPTIVE: Keys = Keys {
+    what: "`every`",
+    all: &[
+        Key::new("min", Kind::Duration("1s", "366d"), "The interval of a source that changes all the time."),
+        Key::new("max", Kind::Duration("1s", "366d"), "The interval of a source that hardly changes."),
+    ],
+    exclusive: &[],
+};
+
+static LIMITS: Keys = Keys {
+    what: "`limits`",
+    all: &[
+        Key::new(
+            "rate",
+            Kind::Rate,
+            "How many requests this connector sends in a time at most; `[hosts]` limits all connectors of a host together.",
+        ),
+        Key::later("silence", "After how long without anything new an event tells of it; without it never."),
+    ],
+    exclusive: &[],
 };
 
 pub(super) static REQUEST: Keys = Keys {

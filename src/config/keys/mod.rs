@@ -13,8 +13,8 @@ mod service;
 mod subscription;
 
 pub(super) use changes::{FIRST_POLL, LATEST};
-pub(super) use connector::{CONNECTOR, PARAM, SECRET};
-pub(super) use service::ROOT;
+pub(super) use connector::{ADAPTIVE, CONNECTOR, PARAM, SECRET};
+pub(super) use service::{HOST, ROOT};
 pub(super) use subscription::SUBSCRIPTION;
 
 /// The keys of one table.
@@ -54,6 +54,8 @@ pub(super) enum Kind {
     Duration(&'static str, &'static str),
     /// A list of such.
     Durations(&'static str, &'static str),
+    /// How many in how long, such as "10/s".
+    Rate,
     /// A number of bytes with its least and its greatest value.
     Size(&'static str, &'static str),
     /// A whole number with its least and its greatest value.

@@ -14,7 +14,7 @@ pub(in crate::config) static ROOT: Keys = Keys {
         Key::new("retention", Kind::Table(&RETENTION), "How long events and their deliveries are kept."),
         Key::new("connectors", Kind::Map(&Kind::Table(&CONNECTOR)), "The sources, by name."),
         Key::new("subscriptions", Kind::Map(&Kind::Table(&SUBSCRIPTION)), "Who is told of what, by name."),
-        Key::later("hosts", "Limits that all connectors of a host share."),
+        Key::new("hosts", Kind::Map(&Kind::Table(&HOST)), "Limits that all connectors of a host share, by host."),
         Key::later("egress", "Which private addresses may be reached by subscriptions made over the API."),
     ],
     exclusive: &[],
@@ -62,6 +62,16 @@ static CATALOG: Keys = Keys {
         "The folder with the connector templates, relative to the configuration file.",
     )
     .or("connectors")],
+    exclusive: &[],
+};
+
+/// One host of `[hosts]`.
+pub(in crate::config) static HOST: Keys = Keys {
+    what: "a host",
+    all: &[
+        Key::new("rate", Kind::Rate, "How many requests it is sent in a time at most, such as \"10/s\" or \"5000/h\"."),
+        Key::new("concurrency", Kind::Count(1, 1000), "How many requests it is sent at once at most.").or("8"),
+    ],
     exclusive: &[],
 };
 
