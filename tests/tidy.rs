@@ -8,7 +8,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("clock", &["model"]),
     ("telemetry", &["model", "poll", "store"]),
-    ("config", &["model", "store"]),
+    ("config", &["clock", "model", "store"]),
     ("http", &["clock", "model", "telemetry"]),
     ("store", &["clock", "model", "telemetry"]),
     ("poll", &["clock", "http", "model", "store", "telemetry"]),

@@ -12,6 +12,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::Configuration;
 use crate::deliver::SubscriptionSet;
 use crate::http::HttpClient;
+use crate::model::auth::{Auth, OAuth2Grant};
 use crate::model::connector::Connector;
 use crate::model::event::{Event, Route};
 use crate::model::id::SubscriptionName;
@@ -29,6 +30,9 @@ pub struct TryArguments {
     /// Print JSON: all items and the events that they would make
     #[arg(long)]
     json: bool,
+    /// Ask for an access token with the connector's refresh token, although that may be good for one use only
+    #[arg(long)]
+    use_refresh_token: bool,
 }
 
 /// Polls a connector once and shows what it finds. Nothing is remembered and nothing is sent.
@@ -36,6 +40,9 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     global.log.start(Some("warn"))?;
     let configuration = global.load()?;
     let connector = find(&configuration, &arguments.connector)?;
+    if uses_refresh_token(&connector) && !arguments.use_refresh_token {
+        return Err(Failure::Usage(REFRESH_TOKEN_NEEDED.to_owned()));
+    }
     let telemetry = Telemetry::shared();
     let clock = SystemClock::shared();
     let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
@@ -54,7 +61,24 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     } else {
         shown.print(output)?;
     }
+    context.credentials.settled().await;
+    if context.credentials.lost_a_grant() {
+        output.say(GRANT_LOST);
+    }
     if look.problem.is_some() { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// What is said instead of spending a token that the service lives on.
+const REFRESH_TOKEN_NEEDED: &str = "this connector has a refresh token, and many sources replace it each time that it \
+    is used: the service could then ask no more. Nothing was asked. To use the configured one all the same, and \
+    configure a new one afterwards if need be, add --use-refresh-token";
+
+/// What is said when that has happened.
+const GRANT_LOST: &str = "warning: the source has replaced the refresh token, and nothing is kept here: allow access \
+    anew and configure the new one";
+
+fn uses_refresh_token(connector: &Connector) -> bool {
+    matches!(&connector.auth, Some(Auth::OAuth2(oauth2)) if matches!(oauth2.grant, OAuth2Grant::RefreshToken(_)))
 }
 
 fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Failure> {

@@ -14,6 +14,7 @@ use super::request::request;
 use super::response::response;
 use super::secret::Scope;
 use super::text::Texts;
+use super::tls::tls;
 use super::tree::NodeValue;
 use crate::model::connector::{Connector, ItemRules, Params};
 use crate::model::id::ConnectorName;
@@ -33,6 +34,7 @@ pub(super) fn connector(
     let schedule = schedule(scope, fields);
     let request = required_table(fields, "request", "url").and_then(|fields| request(&texts, &fields));
     let auth = fields.table("auth").and_then(|fields| auth(&mut texts, &fields));
+    let tls = fields.table("tls").and_then(|fields| tls(&mut texts, &fields));
     let pagination = pagination(fields.table("pagination").as_ref());
     let response = response(fields);
     let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
@@ -55,7 +57,7 @@ pub(super) fn connector(
         params: Params(params.all()),
         request,
         auth,
-        tls: None,
+        tls,
         pagination,
         response,
         item,

@@ -24,6 +24,7 @@ mod secret;
 mod source;
 mod subscription;
 mod text;
+mod tls;
 mod tree;
 
 use std::collections::HashMap;

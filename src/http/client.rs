@@ -1,6 +1,8 @@
 //! One exchange: a request out, an answer back, under one deadline and one body limit.
 
+use std::collections::HashMap;
 use std::error::Error as _;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,12 +11,16 @@ use reqwest::{Method, redirect};
 use url::Url;
 
 use crate::model::delivery::FailureClass;
+use crate::model::fingerprint::BodyHash;
 use crate::model::quantity::ByteSize;
+use crate::model::tls::Tls;
 
 /// The HTTP client of the whole process. It keeps connections open and hands them out again; clones share them.
 #[derive(Debug, Clone)]
 pub struct HttpClient {
     client: reqwest::Client,
+    /// The clients for connections with certificates of their own, by what tells these apart.
+    special: Arc<Mutex<HashMap<BodyHash, reqwest::Client>>>,
 }
 
 /// A request, ready to be sent.
@@ -108,6 +114,9 @@ impl HttpError {
             } else {
                 Self::Connect(innermost)
             }
+        } else if innermost.starts_with("received fatal alert") {
+            // With TLS 1.3 a server refuses a client's certificate after the client thinks that they are connected.
+            Self::Tls(innermost)
         } else if error.is_decode() || error.is_body() {
             Self::Body(innermost)
         } else {
@@ -127,16 +136,22 @@ const MOST_RESERVED: usize = 8 * 1024 * 1024;
 impl HttpClient {
     /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
     pub fn new() -> Result<Self, HttpError> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("pollhook/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|error| HttpError::of(&error))?;
-        Ok(Self { client })
+        let client = usual().build().map_err(|error| HttpError::of(&error))?;
+        Ok(Self { client, special: Arc::default() })
+    }
+
+    /// Returns the client for connections that need this beyond the usual. It shares no connection with others.
+    pub fn with_tls(&self, tls: &Tls) -> Result<Self, HttpError> {
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = match special.get(&tls.id()) {
+            Some(client) => client.clone(),
+            None => {
+                let client = special_client(tls).map_err(|error| HttpError::of(&error))?;
+                special.insert(tls.id(), client.clone());
+                client
+            }
+        };
+        Ok(Self { client, special: Arc::clone(&self.special) })
     }
 
     /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer.
@@ -178,4 +193,26 @@ impl HttpClient {
         }
         Ok(HttpResponse { status, headers, body: body.freeze() })
     }
+}
+
+fn usual() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("pollhook/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .tcp_nodelay(true)
+}
+
+fn special_client(tls: &Tls) -> Result<reqwest::Client, reqwest::Error> {
+    let mut builder = usual();
+    if let Some(authorities) = tls.authorities() {
+        let certificates = authorities.certificates().map(reqwest::Certificate::from_der);
+        builder = builder.tls_certs_merge(certificates.collect::<Result<Vec<_>, _>>()?);
+    }
+    if let Some(identity) = tls.identity() {
+        builder = builder.identity(reqwest::Identity::from_pem(identity.pem().expose().as_bytes())?);
+    }
+    builder.build()
 }

@@ -34,7 +34,7 @@ pub enum Auth {
 }
 
 /// How an access token is had from a token endpoint.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OAuth2 {
     pub token_url: Url,
     pub grant: OAuth2Grant,
@@ -49,7 +49,7 @@ pub struct OAuth2 {
 }
 
 /// What an access token is given for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum OAuth2Grant {
     ClientCredentials,
     /// The first refresh token; what the endpoint rotates it to is kept in the store.

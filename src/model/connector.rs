@@ -15,8 +15,9 @@ use super::limits::Rate;
 use super::pagination::Pagination;
 use super::quantity::ByteSize;
 use super::schedule::Schedule;
-use super::secret::{Redactor, Secret};
+use super::secret::Redactor;
 use super::template::Template;
+use super::tls::Tls;
 
 /// One configured source.
 #[derive(Debug)]
@@ -107,24 +108,6 @@ pub enum JsonTemplate {
     Array(Vec<JsonTemplate>),
     Object(Vec<(String, JsonTemplate)>),
     Other(Value),
-}
-
-/// What secure connections need beyond the usual.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Certificates of authorities that are trusted beside the usual ones, as PEM.
-    pub ca: Option<String>,
-    /// The client's own certificate chain and key.
-    pub identity: Option<ClientIdentity>,
-}
-
-/// What a client proves who it is with.
-#[derive(Debug, Clone)]
-pub struct ClientIdentity {
-    /// The certificate and those that lead to its authority, as PEM.
-    pub certificate: String,
-    /// As PEM.
-    pub key: Secret,
 }
 
 /// A second request for each new or changed item. What it gives is laid over the item: members over members, and

@@ -25,3 +25,4 @@ pub mod secret;
 pub mod subscription;
 pub mod template;
 pub mod time;
+pub mod tls;

@@ -1,7 +1,7 @@
 //! Values that must not be shown.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,34 +34,39 @@ impl fmt::Debug for Secret {
 /// What stands where a secret was.
 pub const HIDDEN: &str = "***";
 
-/// Takes a connector's or subscription's secrets out of texts that people will read.
+/// Takes a connector's or subscription's secrets out of texts that people will read. Clones share what they learn.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
     needles: Vec<Secret>,
+    /// Those of secrets that sources gave, the latest ones last.
+    learnt: Arc<RwLock<Vec<Secret>>>,
 }
 
 /// Shorter secrets are not searched for: they would hide half of every text.
 const SHORTEST_NEEDLE: usize = 4;
 
 impl Redactor {
-    /// Returns a redactor for these secrets, which are found as they are and as they stand in an address.
+    /// Returns a redactor for these secrets, which are found as they are and as they stand in an address or in JSON.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let mut needles: Vec<Secret> = Vec::new();
         for secret in secrets {
-            let text = secret.expose();
-            if text.len() < SHORTEST_NEEDLE {
-                continue;
-            }
-            let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-            let percent_encoded = encoded.replace('+', "%20");
-            for needle in [text.to_owned(), encoded, percent_encoded] {
-                if !needles.iter().any(|known| known.expose() == needle) {
-                    needles.push(Secret::new(needle));
-                }
-            }
+            add_needles(&mut needles, secret.expose());
         }
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
-        Self { needles }
+        Self { needles, learnt: Arc::default() }
+    }
+
+    /// Takes a secret that a source gave, such as an access token, out of texts from now on. Only the latest few are
+    /// remembered: older ones are not in use any more.
+    pub fn learn(&self, secret: &Secret) {
+        let is_known = |known: &[Secret]| known.iter().any(|known| known.expose() == secret.expose());
+        if is_known(&self.needles) || is_known(&self.learnt.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut learnt = self.learnt.write().unwrap_or_else(PoisonError::into_inner);
+        add_needles(&mut learnt, secret.expose());
+        let forgotten = learnt.len().saturating_sub(MOST_LEARNT);
+        learnt.drain(..forgotten);
     }
 
     /// Returns what tells sets of secrets apart without giving any away: the same set has the same identity.
@@ -73,7 +78,27 @@ impl Redactor {
 
     /// Returns the text with `***` for each secret in it.
     pub fn redact(&self, text: &str) -> String {
-        self.needles.iter().fold(text.to_owned(), |text, needle| text.replace(needle.expose(), HIDDEN))
+        let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
+        let needles = self.needles.iter().chain(&*learnt);
+        needles.fold(text.to_owned(), |text, needle| text.replace(needle.expose(), HIDDEN))
+    }
+}
+
+/// How many needles of learnt secrets are remembered.
+const MOST_LEARNT: usize = 32;
+
+/// Adds a secret as it is, as it stands in an address, and as it stands in JSON.
+fn add_needles(needles: &mut Vec<Secret>, text: &str) {
+    if text.len() < SHORTEST_NEEDLE {
+        return;
+    }
+    let encoded: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+    let percent_encoded = encoded.replace('+', "%20");
+    let json = serde_json::Value::from(text).to_string();
+    for needle in [text, &encoded, &percent_encoded, &json[1..json.len() - 1]] {
+        if !needles.iter().any(|known| known.expose() == needle) {
+            needles.push(Secret::new(needle.to_owned()));
+        }
     }
 }
 
@@ -156,5 +181,17 @@ mod tests {
     fn redaction_finds_secrets_as_written_and_as_encoded_in_an_address() {
         let redactor = Redactor::new([Secret::new("a b+c/d".to_owned()), Secret::new("x".to_owned())]);
         assert_eq!(redactor.redact("k=a b+c/d&k=a+b%2Bc%2Fd&k=a%20b%2Bc%2Fd x"), "k=***&k=***&k=*** x");
+        let quoted = Redactor::new([Secret::new("a\"b\\c".to_owned())]);
+        assert_eq!(quoted.redact(r#"{"k":"a\"b\\c"}"#), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn learnt_secrets_are_redacted_by_all_clones_and_the_oldest_are_forgotten() {
+        let redactor = Redactor::default();
+        let clone = redactor.clone();
+        for number in 0..=MOST_LEARNT {
+            redactor.learn(&Secret::new(format!("token-{number:02}")));
+        }
+        assert_eq!(clone.redact("token-00 token-01 token-32"), "token-00 *** ***");
     }
 }

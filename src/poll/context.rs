@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::auth::Credentials;
 use crate::clock::SharedClock;
 use crate::http::{Budgets, HttpClient};
 use crate::model::event::Route;
@@ -30,6 +31,8 @@ pub struct FetchContext {
     pub budgets: Budgets,
     /// Hosts whose clock was found to differ from ours.
     clocks_that_differ: Arc<Mutex<HashSet<HostName>>>,
+    /// What sources gave to prove with who requests are from.
+    pub credentials: Credentials,
 }
 
 /// How much a host's clock may differ from ours without a word.
@@ -39,12 +42,18 @@ impl FetchContext {
     /// Returns what fetching needs, without anything that has been configured.
     pub fn new(http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         let budgets = Budgets::new(clock.clone(), HashMap::new());
-        Self { http, clock, telemetry, budgets, clocks_that_differ: Arc::default() }
+        let clocks_that_differ = Arc::default();
+        Self { http, clock, telemetry, budgets, clocks_that_differ, credentials: Credentials::new(None) }
     }
 
     /// Returns the same with limits of hosts, which all connectors share.
     pub fn with_hosts(self, hosts: HashMap<HostName, HostLimits>) -> Self {
         Self { budgets: Budgets::new(self.clock.clone(), hosts), ..self }
+    }
+
+    /// Returns the same, with a store in which grants are kept that token endpoints replace.
+    pub fn keeping_grants_in(self, store: SharedStore) -> Self {
+        Self { credentials: Credentials::new(Some(store)), ..self }
     }
 
     /// Compares a host's clock with ours, and tells once if they differ by more than a minute.

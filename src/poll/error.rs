@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::auth::TokenError;
 use crate::http::HttpError;
 use crate::model::connector::Connector;
 use crate::model::limits::HostName;
@@ -53,6 +54,10 @@ pub enum PageError {
     Request { part: String, problem: String },
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("the certificate in `tls.cert` expired at {expired_at}; a new one is needed")]
+    Certificate { expired_at: Timestamp },
     #[error("the source answered {status}{hint}{excerpt}")]
     Status { status: Status, hint: &'static str, excerpt: Excerpt },
     #[error("{host} allows no more requests until {until}: what it allows is spent")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::auth;
+use super::auth::{self, Authorized};
 use super::context::FetchContext;
 use super::error::{Excerpt, PageError, Status};
 use super::request::PageRequest;
@@ -144,6 +144,11 @@ impl Fetcher<'_> {
                 },
                 Err(PageError::Http(HttpError::BodyTooLarge(_) | HttpError::Tls(_))) => Remedy::GiveUp,
                 Err(PageError::Http(_)) => Remedy::Retry,
+                Err(PageError::Token(error)) => match error.not_before {
+                    Some(at) => Remedy::Pause(at),
+                    None if error.may_pass() => Remedy::Retry,
+                    None => Remedy::GiveUp,
+                },
                 Err(_) => Remedy::GiveUp,
             };
             let error = match result {
@@ -175,14 +180,7 @@ impl Fetcher<'_> {
         let mut request = request.clone();
         let mut visited = HashSet::new();
         loop {
-            let host = HostName::of(&request.url);
-            let turn = self.turn(&host).await?;
-            let sent = auth::authorize(self.connector, &self.home, &request)?;
-            self.requests += 1;
-            let response = self.context.http.send(sent, request.limits).await?;
-            drop(turn);
-            let answer = Answer { url: request.url.clone(), response, received_at: self.context.clock.now() };
-            self.learn(&host, &answer);
+            let answer = self.exchange(&request).await?;
             let Some(target) = redirect_target(&answer.url, &answer.response)? else { return Ok(answer) };
             visited.insert((request.method.clone(), request.url.clone()));
             let status = answer.response.status;
@@ -198,6 +196,27 @@ impl Fetcher<'_> {
             if visited.len() > MOST_REDIRECTS {
                 return Err(redirect(format!("is one of more than {MOST_REDIRECTS} in a row")));
             }
+        }
+    }
+
+    /// Sends a request; once more if the source refuses what it was sent with and there will be something else.
+    async fn exchange(&mut self, request: &PageRequest) -> Result<Answer, PageError> {
+        let host = HostName::of(&request.url);
+        let mut is_second = false;
+        loop {
+            let turn = self.turn(&host).await?;
+            let Authorized { request: sent, client, proof } =
+                auth::authorize(self.connector, self.context, &self.home, request).await?;
+            self.requests += 1;
+            let response = client.send(sent, request.limits).await?;
+            drop(turn);
+            let answer = Answer { url: request.url.clone(), response, received_at: self.context.clock.now() };
+            self.learn(&host, &answer);
+            let refused = answer.response.status == 401 && !is_second;
+            if !refused || !proof.renew(&self.context.credentials, &answer.response) {
+                return Ok(answer);
+            }
+            is_second = true;
         }
     }
 

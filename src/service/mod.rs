@@ -57,12 +57,14 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
 
     let poll_context = PollContext {
         fetching: FetchContext::new(http.clone(), clock.clone(), telemetry.clone())
-            .with_hosts(configuration.hosts.clone()),
+            .with_hosts(configuration.hosts.clone())
+            .keeping_grants_in(store.clone()),
         store: store.clone(),
         route: route.clone(),
     };
     let pollers = configuration.connectors.iter().map(|connector| Poller::new(connector.clone(), poll_context.clone()));
     let pollers: Vec<Poller> = pollers.collect();
+    let credentials = poll_context.fetching.credentials.clone();
 
     let decisions = Arc::new(Decisions::new(&pollers));
     let state = Arc::new(ServerState::new(&configuration, store.clone(), decisions, clock.clone(), telemetry.clone()));
@@ -124,6 +126,7 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
     );
 
     let ended = supervisor.run_until(shutdown, GRACE).await;
+    credentials.settled().await;
     let closed = store.close().await.map_err(ServiceError::Close);
     ended.map_err(|failed| ServiceError::Task(failed.task))?;
     closed?;

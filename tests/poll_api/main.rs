@@ -4,8 +4,11 @@
 #[expect(dead_code, reason = "the tests of faults use all of it")]
 #[path = "../support/source.rs"]
 mod source;
+#[path = "../support/tls.rs"]
+mod tls;
 mod world;
 
+mod auth;
 mod bodies;
 mod changes;
 mod failures;
@@ -14,4 +17,5 @@ mod looking;
 mod manners;
 mod paging;
 mod schedule;
+mod secure;
 mod unchanged;

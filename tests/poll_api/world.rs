@@ -54,13 +54,21 @@ impl World {
         let configuration = configuration(&source, "orders", rules);
         let context = PollContext {
             fetching: FetchContext::new(HttpClient::new().expect("a client"), clock.clone(), Telemetry::shared())
-                .with_hosts(configuration.hosts.clone()),
+                .with_hosts(configuration.hosts.clone())
+                .keeping_grants_in(store.clone()),
             store: store.clone(),
             route: Arc::new(ToAll),
         };
         let connector = connector(configuration);
         let poller = Poller::new(Arc::clone(&connector), context.clone());
         Self { source, clock, store, context, connector, poller }
+    }
+
+    /// Starts anew with what the store has, as after a crash.
+    pub fn restart(&mut self) {
+        let FetchContext { http, clock, telemetry, .. } = self.context.fetching.clone();
+        self.context.fetching = FetchContext::new(http, clock, telemetry).keeping_grants_in(self.store.clone());
+        self.poller = Poller::new(Arc::clone(&self.connector), self.context.clone());
     }
 
     /// Edits the connector's rules.

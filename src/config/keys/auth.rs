@@ -1,6 +1,6 @@
 //! The keys of a connector that say how requests prove who they are from.
 
-use super::{Key, Keys, Kind};
+use super::{Key, Keys, Kind, Words};
 
 pub(super) static AUTH: Keys = Keys {
     what: "`auth`",
@@ -9,9 +9,80 @@ pub(super) static AUTH: Keys = Keys {
         Key::new("basic", Kind::Table(&BASIC), "A user name and password in the header `Authorization: Basic …`."),
         Key::new("header", Kind::Table(&NAME_AND_VALUE), "A secret in a header of the API's own."),
         Key::new("query", Kind::Table(&NAME_AND_VALUE), "A secret in the address, after `?`."),
-        Key::later_secret("oauth2", "A token that is fetched with a client's id and secret."),
+        Key::new(
+            "oauth2",
+            Kind::Table(&OAUTH2),
+            "An access token that a token endpoint gives for a client's secret or a refresh token (RFC 6749).",
+        ),
+        Key::new("digest", Kind::Table(&DIGEST), "A user name and password that are not sent themselves (RFC 7616)."),
+        Key::new("sigv4", Kind::Table(&SIGV4), "A signature of each request, as AWS wants it (Signature Version 4)."),
     ],
-    exclusive: &[&["bearer", "basic", "header", "query", "oauth2"]],
+    exclusive: &[&["bearer", "basic", "header", "query", "oauth2", "digest", "sigv4"]],
+};
+
+/// A connector's `tls`.
+pub(super) static TLS: Keys = Keys {
+    what: "`tls`",
+    all: &[
+        Key::new(
+            "ca",
+            Kind::Template,
+            "A PEM file of authorities that are trusted beside the usual ones, relative to the configuration file.",
+        ),
+        Key::new(
+            "cert",
+            Kind::Template,
+            "A PEM file with the client's own certificate and those that lead to its authority.",
+        ),
+        Key::new("key", Kind::Forms, "The PEM file with the key of `cert`, or the key as { env = … } or { file = … }."),
+    ],
+    exclusive: &[],
+};
+
+static OAUTH2: Keys = Keys {
+    what: "`auth.oauth2`",
+    all: &[
+        Key::new("token_url", Kind::Template, "The address of the token endpoint, with http or https."),
+        Key::new("client_id", Kind::Secret, "The client's id."),
+        Key::new("client_secret", Kind::Secret, "The client's secret."),
+        Key::new(
+            "refresh_token",
+            Kind::Secret,
+            "The first refresh token; what the endpoint replaces it with is kept in the store.",
+        ),
+        Key::new("scope", Kind::Template, "What the token is to allow, separated by spaces."),
+        Key::new(
+            "client_auth",
+            Kind::Choice(&CLIENT_AUTH),
+            "Whether id and secret are sent in the header `Authorization: Basic …` or in the body.",
+        )
+        .or("basic"),
+        Key::new("params", Kind::Map(&Kind::Template), "Further parameters of the token request, such as `audience`."),
+    ],
+    exclusive: &[],
+};
+
+static CLIENT_AUTH: Words = Words { words: &["basic", "body"], later: &[] };
+
+static DIGEST: Keys = Keys {
+    what: "`auth.digest`",
+    all: &[
+        Key::new("username", Kind::Template, "The user name."),
+        Key::new("password", Kind::Secret, "The password; may be empty."),
+    ],
+    exclusive: &[],
+};
+
+static SIGV4: Keys = Keys {
+    what: "`auth.sigv4`",
+    all: &[
+        Key::new("access_key_id", Kind::Secret, "The id of the access key."),
+        Key::new("secret_access_key", Kind::Secret, "The access key's secret."),
+        Key::new("session_token", Kind::Secret, "What came with temporary keys."),
+        Key::new("region", Kind::Template, "The region that is asked, such as \"eu-west-1\"."),
+        Key::new("service", Kind::Template, "The service that is asked, such as \"execute-api\" or \"s3\"."),
+    ],
+    exclusive: &[],
 };
 
 static BEARER: Keys = Keys {

@@ -1,6 +1,6 @@
 //! The keys of a connector and of a template.
 
-use super::auth::AUTH;
+use super::auth::{AUTH, TLS};
 use super::changes::CHANGES;
 use super::detail::DETAIL;
 use super::pagination::PAGINATION;
@@ -67,6 +67,7 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new("response", Kind::Table(&RESPONSE), "How an answer is read."),
         Key::new("item", Kind::Table(&ITEM), "What identifies an item and what of it counts."),
         Key::new("changes", Kind::Table(&CHANGES), "Which changes become events, and how they are recognised."),
+        Key::new("tls", Kind::Table(&TLS), "Certificates of your own."),
         Key::later("cursor", "The watermark that an incremental API is asked from."),
         Key::new("detail", Kind::Table(&DETAIL), "A second request for each new or changed item."),
         Key::later("each", "One poll over several values, such as a list of repositories."),

@@ -1,0 +1,77 @@
+//! Certificates and keys: read from their files, and refused if they cannot be used.
+
+use super::reader::Fields;
+use super::secret::plain;
+use super::text::Texts;
+use super::tree::{Entry, Node, NodeValue};
+use crate::clock::SystemClock;
+use crate::model::secret::Secret;
+use crate::model::tls::{Authorities, ClientIdentity, Tls};
+
+/// Reads `tls`.
+pub(super) fn tls(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Tls> {
+    // A template by itself has no files yet.
+    texts.scope.environment?;
+    let report = fields.report;
+    let authorities = fields.entry("ca").map(|entry| {
+        let pem = file(texts, &entry.node)?;
+        Authorities::parse(&pem).map_err(|error| report.error(entry.node.place, error.to_string())).ok()
+    });
+    let identity = match (fields.entry("cert"), fields.entry("key")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(identity(texts, fields, certificate, key)),
+        (Some(alone), None) | (None, Some(alone)) => {
+            let message = format!("`{}` stands alone", alone.key);
+            report.error_with_help(alone.key_place, message, "a client's certificate and its key go together");
+            return None;
+        }
+    };
+    let (authorities, identity) = (flattened(authorities)?, flattened(identity)?);
+    (authorities.is_some() || identity.is_some()).then(|| Tls::new(authorities, identity))
+}
+
+/// Returns what was read, if anything was to be; `None` if something was wrong with it.
+#[expect(clippy::option_option, reason = "not written and not readable are two different things")]
+fn flattened<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(None) => None,
+        Some(Some(read)) => Some(Some(read)),
+        None => Some(None),
+    }
+}
+
+fn identity(texts: &mut Texts<'_>, fields: &Fields<'_>, certificate: &Entry, key: &Entry) -> Option<ClientIdentity> {
+    let report = fields.report;
+    let (pem, key_pem) = (file(texts, &certificate.node), key_of(texts, &key.node));
+    let identity = ClientIdentity::parse(&pem?, &key_pem?).map_err(|error| {
+        let place = if error.is_of_key() { key.node.place } else { certificate.node.place };
+        report.error(place, error.to_string());
+    });
+    let identity = identity.ok()?;
+    if let Some(at) = identity.expires_at().filter(|at| *at <= SystemClock::shared().now()) {
+        // No error: the other connectors need not stand still because of it.
+        let help = "until there is a new one, the polls of this connector fail".to_owned();
+        report.warning(certificate.node.place, format!("this certificate expired at {at}"), Some(help));
+    }
+    Some(identity)
+}
+
+/// Returns the text of a key: in a file that is named, or wherever secrets can be.
+fn key_of(texts: &Texts<'_>, node: &Node) -> Option<Secret> {
+    match &node.value {
+        NodeValue::Text(text) if !text.trim_start().starts_with("-----BEGIN") => file(texts, node).map(Secret::new),
+        _ => texts.scope.secret(node).map(|found| Secret::new(found.text)),
+    }
+}
+
+/// Returns the text of a file whose path is written here, relative to the configuration file.
+fn file(texts: &Texts<'_>, node: &Node) -> Option<String> {
+    let template = texts.template(node)?;
+    let path = texts.scope.folder.join(texts.rendered(node, &template)?);
+    std::fs::read_to_string(&path)
+        .map_err(|error| {
+            let message = format!("the file `{}` cannot be read: {}", path.display(), plain(&error));
+            texts.scope.report.error(node.place, message);
+        })
+        .ok()
+}

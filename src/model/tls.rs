@@ -1,0 +1,195 @@
+//! Certificates and keys of one's own, checked when they are read.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, RootCertStore};
+
+use super::fingerprint::BodyHash;
+use super::secret::Secret;
+use super::time::Timestamp;
+
+/// What secure connections need beyond the usual.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    authorities: Option<Authorities>,
+    identity: Option<ClientIdentity>,
+    id: BodyHash,
+}
+
+impl Tls {
+    /// Returns what connections need that trust these authorities beside the usual ones, and have this identity.
+    pub fn new(authorities: Option<Authorities>, identity: Option<ClientIdentity>) -> Self {
+        let mut hashed = Vec::new();
+        for certificate in authorities.iter().flat_map(Authorities::certificates) {
+            hashed.extend(BodyHash::of(certificate).0);
+        }
+        if let Some(identity) = &identity {
+            hashed.extend(BodyHash::of(identity.pem.expose().as_bytes()).0);
+        }
+        Self { id: BodyHash::of(&hashed), authorities, identity }
+    }
+
+    /// Returns the same without an identity; `None` if then nothing is left.
+    pub fn without_identity(&self) -> Option<Self> {
+        self.authorities.clone().map(|authorities| Self::new(Some(authorities), None))
+    }
+
+    /// Returns the authorities that are trusted beside the usual ones.
+    pub fn authorities(&self) -> Option<&Authorities> {
+        self.authorities.as_ref()
+    }
+
+    /// Returns what the client proves who it is with.
+    pub fn identity(&self) -> Option<&ClientIdentity> {
+        self.identity.as_ref()
+    }
+
+    /// Returns what tells this apart from any other.
+    pub fn id(&self) -> BodyHash {
+        self.id
+    }
+}
+
+/// Certificates of authorities; at least one.
+#[derive(Clone)]
+pub struct Authorities(Arc<[Vec<u8>]>);
+
+impl Authorities {
+    /// Reads all certificates of a PEM file.
+    pub fn parse(pem: &str) -> Result<Self, TlsError> {
+        let certificates = certificates(pem)?;
+        for certificate in &certificates {
+            RootCertStore::empty().add(certificate.clone()).map_err(|error| TlsError::Certificate(plain(&error)))?;
+        }
+        Ok(Self(certificates.into_iter().map(|certificate| certificate.to_vec()).collect()))
+    }
+
+    /// Returns the certificates as DER.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+}
+
+impl std::fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Authorities({})", self.0.len())
+    }
+}
+
+/// What a client proves who it is with: a certificate with its chain, and the key that belongs to it.
+#[derive(Debug, Clone)]
+pub struct ClientIdentity {
+    pem: Secret,
+    expires_at: Option<Timestamp>,
+}
+
+impl ClientIdentity {
+    /// Reads a PEM file with a certificate, followed by those that lead to its authority, and one with its key.
+    pub fn parse(certificate: &str, key: &Secret) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
+        let expires_at = chain.first().and_then(|leaf| expiry(leaf));
+        let private_key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+            .map_err(|_| if key.expose().contains("ENCRYPTED") { TlsError::EncryptedKey } else { TlsError::NoKey })?;
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let private_key = provider.key_provider.load_private_key(private_key).map_err(|_| TlsError::Key)?;
+        match CertifiedKey::new(chain, private_key).keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(Error::InconsistentKeys(_)) => return Err(TlsError::Mismatch),
+            Err(error) => return Err(TlsError::Certificate(plain(&error))),
+        }
+        Ok(Self { pem: Secret::new(format!("{certificate}\n{}", key.expose())), expires_at })
+    }
+
+    /// Returns the certificates and the key as one PEM text.
+    pub fn pem(&self) -> &Secret {
+        &self.pem
+    }
+
+    /// Returns when the certificate expires, if it says so.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires_at
+    }
+}
+
+/// Why certificates or keys cannot be used. Nothing of a key is repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    #[error("there is no certificate in it: one begins with `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate,
+    #[error("this certificate cannot be read: {0}")]
+    Certificate(String),
+    #[error("there is no private key in it: one begins with `-----BEGIN PRIVATE KEY-----`")]
+    NoKey,
+    #[error("this key is encrypted, and nobody is there to type its password; `openssl pkey -in FILE` decrypts it")]
+    EncryptedKey,
+    #[error("this private key cannot be read")]
+    Key,
+    #[error("this key does not belong to the certificate in `cert`")]
+    Mismatch,
+}
+
+impl TlsError {
+    /// Tells whether the fault lies with the key, not with a certificate.
+    pub fn is_of_key(&self) -> bool {
+        matches!(self, Self::NoKey | Self::EncryptedKey | Self::Key | Self::Mismatch)
+    }
+}
+
+fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|_| TlsError::Certificate("it is not PEM".to_owned()))?;
+    if certificates.is_empty() { Err(TlsError::NoCertificate) } else { Ok(certificates) }
+}
+
+fn plain(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(rustls::CertificateError::BadEncoding) => "it is damaged".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Returns when a certificate expires: the second time of its validity (RFC 5280, 4.1).
+fn expiry(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut rest, _) = element(certificate)?;
+    // A version comes first if it is not 1; then serial number, algorithm and issuer.
+    let (tag, _, after_first) = element(rest)?;
+    let skipped = if tag == VERSION { 3 } else { 2 };
+    rest = after_first;
+    for _ in 0..skipped {
+        rest = element(rest)?.2;
+    }
+    let (_, validity, _) = element(rest)?;
+    let (_, _, rest) = element(validity)?;
+    let (tag, time, _) = element(rest)?;
+    let time = std::str::from_utf8(time).ok()?;
+    let with_century = match tag {
+        UTC_TIME if *time.as_bytes().first()? >= b'5' => format!("19{time}"),
+        UTC_TIME => format!("20{time}"),
+        _ => time.to_owned(),
+    };
+    let at = chrono::NaiveDateTime::parse_from_str(&with_century, "%Y%m%d%H%M%SZ").ok()?;
+    Some(Timestamp::from(at.and_utc()))
+}
+
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+
+/// Returns the tag and the content of the DER element that comes first, and what follows it.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, short], rest) = der.split_first_chunk()?;
+    let (length, rest) = match usize::from(short) {
+        short @ ..0x80 => (short, rest),
+        long => {
+            let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
+            let length =
+                bytes.iter().try_fold(0_usize, |length, byte| Some(length.checked_mul(256)? + usize::from(*byte)));
+            (length?, rest)
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
