@@ -90,6 +90,27 @@ async fn dead_letters_are_shown_and_sent_again_on_demand() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn status_says_what_is_wrong_and_what_to_do() {
+    let source = Source::start(|_| Reply::of(401, "who are you?")).await;
+    let home = Home::new(&configuration(&source, ".[]", "http://127.0.0.1:9/", "\"1s\""));
+    let service = home.start().await;
+    wait::until("the connector fails", PATIENCE, async || {
+        (service.get("/v1/connectors/orders").await["status"] == "failing").then_some(())
+    })
+    .await;
+    for arguments in [&["status"][..], &["status", "orders"]] {
+        check_asked(&home, &service, arguments, 0, "the source answered 401 Unauthorized");
+        check_asked(&home, &service, arguments, 0, "To look closer: `pollhook try orders`");
+    }
+    let orders = ask(&home, &service, &["status", "orders", "--json"]);
+    assert_eq!(orders["connector"]["status"], "failing", "{orders}");
+    let nothing = "no changes of orders are held, so there is nothing to approve";
+    check_asked(&home, &service, &["approve", "orders"], 1, nothing);
+    check_asked(&home, &service, &["drop", "order"], 1, "there is no connector order");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_service_on_the_same_data_is_refused_and_the_first_goes_on() {
     let source = Source::start(|_| Reply::json("[]")).await;
     let home = Home::new(&configuration(&source, ".[]", "http://127.0.0.1:9/", "\"1s\""));
@@ -176,6 +197,13 @@ fn check_exit(home: &Home, arguments: &[&str], code: i32, said: &str) {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{arguments:?}:\n{text}");
     assert!(text.contains(said), "{arguments:?} does not say {said:?}:\n{text}");
+}
+
+/// Checks the exit code of a command that asks the service, and that it says something.
+#[track_caller]
+fn check_asked(home: &Home, service: &Service, arguments: &[&str], code: i32, said: &str) {
+    let url = service.url();
+    check_exit(home, &[arguments, &["--server", &url]].concat(), code, said);
 }
 
 /// Runs a command that asks the service and prints one JSON value.

@@ -150,6 +150,11 @@ async fn a_connector_says_all_that_is_known_of_it() {
     with_server(async |server| {
         let waiting = server.get("/v1/connectors/orders").await;
         assert_eq!((&waiting["status"], &waiting["items"]), (&json!("waiting"), &json!(0)));
+        // Somebody asked for a baseline before the first poll.
+        server.commit(ConnectorState { baseline_next: true, ..state(Timestamp::EPOCH) }, record(at(0))).await;
+        let waiting = server.get("/v1/connectors/orders").await;
+        assert_eq!((&waiting["status"], &waiting["baseline_next"]), (&json!("waiting"), &json!(true)));
+        assert_eq!(waiting.get("polled_at"), None);
         let whole = ConnectorState {
             hold: Some(Hold { since: at(1), cause: "too many".to_owned(), created: 9, updated: 0, removed: 2 }),
             pass: Some(Pass { since: at(0), position: PagePosition::Number(51), cursor: None, polls: 2 }),

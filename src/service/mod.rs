@@ -16,6 +16,7 @@ use crate::config::Configuration;
 use crate::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
 use crate::http::{HttpClient, HttpError};
 use crate::model::event::Route;
+use crate::model::id::SubscriptionName;
 use crate::poll::{FetchContext, PollContext, Poller, driver};
 use crate::server::{self, ServerState};
 use crate::store::{SharedStore, StoreError};
@@ -120,9 +121,11 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
 
     let retention = configuration.retention;
     let (pruned, pruning_clock) = (store.clone(), clock.clone());
+    let subscriptions: Arc<[SubscriptionName]> =
+        configuration.subscriptions.iter().map(|one| one.name.clone()).collect();
     supervisor.start(
         TaskKind { name: "retention".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Drop },
-        move |_stop| retention::run(pruned.clone(), pruning_clock.clone(), retention),
+        move |_stop| retention::run(pruned.clone(), pruning_clock.clone(), retention, subscriptions.clone()),
     );
 
     let ended = supervisor.run_until(shutdown, GRACE).await;

@@ -1,8 +1,10 @@
 //! Removes what retention no longer keeps, in small steps while everything else runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::SharedClock;
+use crate::model::id::SubscriptionName;
 use crate::service::supervisor::TaskError;
 use crate::store::{Retention, SharedStore};
 
@@ -15,10 +17,16 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(250);
 /// The wait between two rounds.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(5 * 60);
 
-/// Prunes for as long as it is polled. Dropping it at any point loses nothing.
-pub async fn run(store: SharedStore, clock: SharedClock, retention: Retention) -> Result<(), TaskError> {
+/// Prunes for as long as it is polled; what waits for none of the subscriptions is not kept for ever either. Dropping
+/// it at any point loses nothing.
+pub async fn run(
+    store: SharedStore,
+    clock: SharedClock,
+    retention: Retention,
+    subscriptions: Arc<[SubscriptionName]>,
+) -> Result<(), TaskError> {
     loop {
-        let pruned = store.prune(clock.now(), retention, STEP).await?;
+        let pruned = store.prune(clock.now(), retention, &subscriptions, STEP).await?;
         if pruned.events > 0 || pruned.deliveries > 0 {
             tracing::debug!(
                 events = pruned.events,

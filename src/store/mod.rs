@@ -443,6 +443,9 @@ pub struct LaneState {
     /// The receiver asked for nothing to be sent before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<Timestamp>,
+    /// When pruning first found that deliveries wait although nobody configures this subscription any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unconfigured_since: Option<Timestamp>,
 }
 
 /// Since when and why a subscription is disabled.
@@ -495,7 +498,16 @@ pub trait HistoryStore: Send + Sync + 'static {
 
     /// Removes events whose deliveries were all settled before the retention's bounds, looking at no more than
     /// `most` of them. Goes on where the last call stopped.
-    async fn prune(&self, now: Timestamp, retention: Retention, most: usize) -> Result<Pruned, StoreError>;
+    ///
+    /// What waits for a subscription that was in no call's `configured` for as long as dead letters are kept counts as
+    /// settled: it waits for nobody.
+    async fn prune(
+        &self,
+        now: Timestamp,
+        retention: Retention,
+        configured: &[SubscriptionName],
+        most: usize,
+    ) -> Result<Pruned, StoreError>;
 
     /// Proves that the store can be written to: commits a marker and returns when it is durable.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -89,6 +89,7 @@ store_conformance!(
     lanes_are_woken_by_whatever_gives_them_work,
     pruning_removes_what_is_over_and_nothing_else,
     pruning_goes_on_where_it_stopped,
+    what_waits_for_nobody_is_pruned_in_the_end,
     parallel_claims_share_nothing,
     a_closed_store_does_nothing,
 );
@@ -692,7 +693,10 @@ async fn lanes_remember_their_state(store: SharedStore) {
     let name = subscription("erp");
     assert_eq!(store.lane_state(&name).await.expect("a read"), LaneState::default());
     let disabled = Disabled { at: at(1), reason: "410 Gone".into(), url: "https://erp.example.com".into() };
-    for state in [LaneState { disabled: Some(disabled), paused_until: Some(at(2)) }, LaneState::default()] {
+    for state in [
+        LaneState { disabled: Some(disabled), paused_until: Some(at(2)), ..LaneState::default() },
+        LaneState::default(),
+    ] {
         store.set_lane_state(&name, state.clone(), Vec::new()).await.expect("a change");
         assert_eq!(store.lane_state(&name).await.expect("a read"), state);
         assert_eq!(store.lane_state(&subscription("other")).await.expect("a read"), LaneState::default());
@@ -860,7 +864,7 @@ async fn pruning_removes_what_is_over_and_nothing_else(store: SharedStore) {
         keys.sort();
         keys
     };
-    let prune = async |day: u64| store.prune(at(day * DAY), Retention::default(), 100).await.expect("a step");
+    let prune = async |day: u64| store.prune(at(day * DAY), Retention::default(), &all(), 100).await.expect("a step");
 
     let pruned = prune(6).await;
     assert_eq!((pruned.events, pruned.deliveries, pruned.finished), (0, 0, true));
@@ -888,7 +892,7 @@ async fn pruning_goes_on_where_it_stopped(store: SharedStore) {
     let mut removed = 0;
     let mut steps = 0;
     loop {
-        let pruned = store.prune(at(99 * DAY), Retention::default(), 2).await.expect("a step");
+        let pruned = store.prune(at(99 * DAY), Retention::default(), &all(), 2).await.expect("a step");
         removed += pruned.events;
         steps += 1;
         if pruned.finished {
@@ -896,8 +900,57 @@ async fn pruning_goes_on_where_it_stopped(store: SharedStore) {
         }
     }
     assert_eq!((removed, steps), (2, 3));
-    let pruned = store.prune(at(99 * DAY), Retention::default(), 9).await.expect("a step");
+    let pruned = store.prune(at(99 * DAY), Retention::default(), &all(), 9).await.expect("a step");
     assert_eq!((pruned.events, pruned.finished), (0, true));
+}
+
+async fn what_waits_for_nobody_is_pruned_in_the_end(store: SharedStore) {
+    let ids = create(&*store, &connector("orders"), &["1", "2", "3"], &["gone"]).await;
+    let routed = event(&connector("other"), "both", at(9), raw("0"), &["gone", "erp"]);
+    let both = routed.event.id;
+    let update = SeenUpdate { seen: seen("both", 1, at(9)), kept: None, event: Some(routed) };
+    poll(&*store, &connector("other"), commit(at(9), vec![update])).await.expect("a commit");
+    let claimed = claim(&store, "gone", 0, 3).await;
+    settle(&store, &claimed[0], 0, Verdict::Retry(at(5))).await;
+    settle(&store, &claimed[1], 0, Verdict::Delivered).await;
+    let prune = async |day: u64, configured: &[SubscriptionName]| {
+        let pruned = store.prune(at(day * DAY), Retention::default(), configured, 100).await.expect("a step");
+        (pruned.events, pruned.deliveries)
+    };
+    // It comes back before it is too late, and then goes for good.
+    assert_eq!(prune(1, &all()).await, (0, 0));
+    assert_eq!(prune(20, &[subscription("gone"), subscription("erp")]).await, (1, 1));
+    assert_eq!(store.lane_state(&subscription("gone")).await.expect("a read"), LaneState::default());
+    assert_eq!(prune(100, &all()).await, (0, 0));
+    let noted = store.lane_state(&subscription("gone")).await.expect("a read").unconfigured_since;
+    assert_eq!(noted, Some(at(100 * DAY)));
+    assert_eq!(prune(130, &all()).await, (0, 0));
+    // Whoever still holds one has it.
+    let (held, others): (Vec<_>, Vec<_>) =
+        claim(&store, "gone", 131 * DAY, 3).await.into_iter().partition(|claimed| claimed.lease.id.event == both);
+    store.release_deliveries(others.into_iter().map(|claimed| claimed.lease).collect()).await.expect("a release");
+    assert_eq!(prune(131, &all()).await, (2, 2));
+    for event in &ids {
+        assert!(store.delivery(&id(*event, "gone")).await.expect("a read").is_none());
+    }
+    let counts = store.lane_counts(&subscription("gone"), 9).await.expect("a read");
+    assert_eq!(counts, LaneCounts { waiting: 1, retrying: 0, dead: 0 });
+
+    // The other one of two subscriptions is not forgotten, and a lease that ended does not bring anything back.
+    assert_eq!(prune(140, &all()).await, (0, 0));
+    let claimed = claim(&store, "erp", 140 * DAY, 9).await;
+    settle(&store, &claimed[0], 140 * DAY, Verdict::Delivered).await;
+    assert_eq!(prune(150, &all()).await, (1, 2));
+    let outcome = store.settle_delivery(settlement(&held[0], at(150 * DAY), Verdict::Delivered)).await;
+    assert!(is_stale(&outcome), "{outcome:?}");
+    assert_eq!(store.lane_counts(&subscription("gone"), 9).await.expect("a read"), LaneCounts::default());
+    assert!(claim_ids(&store, "gone", 200 * DAY, 9).await.is_empty());
+    assert_eq!(store.next_due(&subscription("gone")).await.expect("a read"), None);
+}
+
+/// The subscriptions of these tests that are configured.
+fn all() -> [SubscriptionName; 3] {
+    ["erp", "slow", "ops"].map(subscription)
 }
 
 async fn parallel_claims_share_nothing(store: SharedStore) {
@@ -934,5 +987,5 @@ async fn a_closed_store_does_nothing(store: SharedStore) {
     is_closed(store.kept_grant(BodyHash::of(b"")).await.err());
     is_closed(store.keep_grant(BodyHash::of(b""), Secret::new(String::new())).await.err());
     is_closed(store.events(EventQuery::default()).await.err());
-    is_closed(store.prune(at(0), Retention::default(), 1).await.err());
+    is_closed(store.prune(at(0), Retention::default(), &[], 1).await.err());
 }

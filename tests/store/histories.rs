@@ -44,7 +44,7 @@ enum Step {
     ReplayDead { subscription: usize, most: usize },
     KeepGrant { id: u8, length: usize },
     SetLane { subscription: usize, until: Option<u64> },
-    Prune { most: usize, delivered: u64, dead: u64 },
+    Prune { most: usize, delivered: u64, dead: u64, configured: u8 },
     Pass { seconds: u64 },
     Reopen,
     CrashAndReopen,
@@ -118,8 +118,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (index.clone(), 0..5_usize).prop_map(|(subscription, most)| Step::ReplayDead { subscription, most }),
         1 => (index.clone(), prop::option::of(0..90_u64))
             .prop_map(|(subscription, until)| Step::SetLane { subscription, until }),
-        2 => (0..9_usize, 0..200_u64, 0..200_u64)
-            .prop_map(|(most, delivered, dead)| Step::Prune { most, delivered, dead }),
+        2 => (0..9_usize, 0..200_u64, 0..200_u64, 0..8_u8)
+            .prop_map(|(most, delivered, dead, configured)| Step::Prune { most, delivered, dead, configured }),
         5 => (0..40_u64).prop_map(|seconds| Step::Pass { seconds }),
         1 => Just(Step::Reopen),
         1 => Just(Step::CrashAndReopen),
@@ -334,15 +334,17 @@ impl Both {
             }
             Step::SetLane { subscription: name, until } => {
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
-                let state = LaneState { disabled: None, paused_until: until.map(at) };
+                let state = LaneState { paused_until: until.map(at), ..LaneState::default() };
                 self.reference.set_lane_state(&name, state.clone(), Vec::new()).await.expect("a change");
                 store.set_lane_state(&name, state, Vec::new()).await.expect("a change");
             }
-            Step::Prune { most, delivered, dead } => {
+            Step::Prune { most, delivered, dead, configured } => {
                 let (delivered, dead) = (Duration::from_secs(*delivered), Duration::from_secs(*dead));
                 let retention = Retention { delivered, dead };
-                let expected = self.reference.prune(now, retention, *most).await.expect("a step");
-                assert_eq!(store.prune(now, retention, *most).await.expect("a step"), expected);
+                let chosen = SUBSCRIPTIONS.iter().enumerate().filter(|(bit, _)| configured >> bit & 1 == 1);
+                let names: Vec<_> = chosen.map(|(_, name)| subscription(name)).collect();
+                let expected = self.reference.prune(now, retention, &names, *most).await.expect("a step");
+                assert_eq!(store.prune(now, retention, &names, *most).await.expect("a step"), expected);
             }
             Step::Pass { seconds } => self.now += seconds,
             Step::Reopen | Step::CrashAndReopen => {
@@ -577,11 +579,11 @@ async fn a_commit_that_breaks_off_between_its_steps_loses_and_repeats_nothing() 
         // What the crash left of large values is cleared away: what remains is what events refer to.
         let store = open_map(&map);
         for _ in 0..20 {
-            store.prune(at(0), Retention::default(), 10).await.expect("a step");
+            store.prune(at(0), Retention::default(), &[], 10).await.expect("a step");
         }
         let large = (0..700).filter(|number| number % 100 == 77).count() * versions;
         assert_eq!(map.count(b'P'), large * (1 + 25), "broken after {broken_after}");
-        store.prune(at(10_000_000), Retention::default(), 100_000).await.expect("a step");
+        store.prune(at(10_000_000), Retention::default(), &[subscription("erp")], 100_000).await.expect("a step");
         let claimed = store.claim_deliveries(&subscription("erp"), at(30), 100_000, LEASE).await.expect("a claim");
         assert_eq!(claimed.len(), 700 * versions);
     }
@@ -694,7 +696,7 @@ async fn pruning_leaves_nothing_behind() {
         }
     }
     assert!(b"EODALP".iter().all(|prefix| map.count(*prefix) > 0), "there is something of each kind");
-    let pruned = store.prune(at(100 * 24 * 60 * 60), Retention::default(), 100).await.expect("a step");
+    let pruned = store.prune(at(100 * 24 * 60 * 60), Retention::default(), &[], 100).await.expect("a step");
     assert_eq!((pruned.events, pruned.deliveries), (6, 12));
     assert_eq!(b"EOQDALP".map(|prefix| map.count(prefix)), [0; 7]);
 }

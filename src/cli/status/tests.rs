@@ -85,7 +85,7 @@ fn record(seconds: u64, outcome: &str, cause: Option<&str>) -> PollRecord {
 fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
     let hold = Hold {
         since: at(0),
-        cause: "more than 1000 created at once (`changes.hold_above`)".to_owned(),
+        cause: "1500 items created at once, and `hold_above.created` is 1000".to_owned(),
         created: 1500,
         updated: 3,
         removed: 20,
@@ -117,7 +117,7 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
 
     orders: failed 7 times in a row since 2026-11-20 12:00:00Z: https://shop.example.com/api/orders: the source answered 401 Unauthorized: check `auth`; it asked not to be polled before 2026-11-20 12:15:00Z. To look closer: `pollhook try orders`
     invoices: failed at 2026-11-20 12:00:00Z: no cause was recorded. To look closer: `pollhook try invoices`
-    tickets: 1500 created, 3 updated and 20 removed are held since 2026-11-20 12:00:00Z: more than 1000 created at once (`changes.hold_above`). `pollhook approve tickets` sends them, `pollhook drop tickets` forgets them, `pollhook baseline tickets` takes them as seen
+    tickets: 1500 created, 3 updated and 20 removed are held since 2026-11-20 12:00:00Z: 1500 items created at once, and `hold_above.created` is 1000. `pollhook approve tickets` sends them, `pollhook drop tickets` forgets them, `pollhook baseline tickets` takes them as seen
     prices: behind since 2026-11-20 12:00:00Z: it has more pages than one poll may read (`pagination.max_pages`); 4 polls so far, and the next one goes on at page 201
     releases: the detail of 3 items could not be had, so nothing is sent of that yet; each poll asks again
     releases: 2 keys were found twice in one answer

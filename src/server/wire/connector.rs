@@ -143,11 +143,13 @@ impl ConnectorView {
             next_poll: None,
             last_poll: None,
         };
+        // A state may be there before the first poll: somebody asked for a baseline.
         let Some(state) = state else { return view };
+        let was_polled = state.polled_at > Timestamp::EPOCH;
         let next_poll = |last: &PollRecord| Some(NextPoll { at: last.next?, because: last.next_because });
         Self {
-            status: ConnectorStatus::of(&state),
-            polled_at: Some(state.polled_at),
+            status: if was_polled { ConnectorStatus::of(&state) } else { ConnectorStatus::Waiting },
+            polled_at: was_polled.then_some(state.polled_at),
             succeeded_at: state.succeeded_at,
             items: state.items,
             failures: state.failures,

@@ -11,6 +11,7 @@ use super::committer::Transaction;
 use super::history::read_event;
 use super::keys::Place;
 use super::leases::{Lane, lock};
+use super::polls::parse;
 use super::record::DeliveryRecord;
 use super::value::{damaged, unseal_whole};
 use super::{Core, EmbeddedStore, StagedEvent, add_events, announce, keys, put_whole};
@@ -111,10 +112,8 @@ impl DeliveryStore for EmbeddedStore {
     }
 
     async fn lane_state(&self, subscription: &SubscriptionName) -> Result<LaneState, StoreError> {
-        let key = keys::lane(subscription);
-        let Some(value) = self.kv()?.get(&key)? else { return Ok(LaneState::default()) };
-        serde_json::from_slice(unseal_whole(&key, &value)?)
-            .map_err(|error| damaged(&key, format!("its JSON cannot be read: {error}")))
+        let kv = self.kv()?;
+        read_lane(|key| kv.get(key), subscription)
     }
 
     async fn set_lane_state(
@@ -295,6 +294,15 @@ pub(super) fn read_record(
     let key = keys::delivery(&id.subscription, id.event);
     let Some(value) = get(&key)? else { return Ok(None) };
     DeliveryRecord::decode(&key, unseal_whole(&key, &value)?).map(Some)
+}
+
+/// Returns a lane's state.
+pub(super) fn read_lane(
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    subscription: &SubscriptionName,
+) -> Result<LaneState, StoreError> {
+    let key = keys::lane(subscription);
+    get(&key)?.map_or_else(|| Ok(LaneState::default()), |value| parse(&key, unseal_whole(&key, &value)?))
 }
 
 /// Returns a delivery's record and where it waits, if it does; `None` if there is no such delivery.

@@ -178,8 +178,14 @@ impl HistoryStore for EmbeddedStore {
         .await
     }
 
-    async fn prune(&self, now: Timestamp, retention: Retention, most: usize) -> Result<Pruned, StoreError> {
-        self.prune_some(now, retention, most).await
+    async fn prune(
+        &self,
+        now: Timestamp,
+        retention: Retention,
+        configured: &[SubscriptionName],
+        most: usize,
+    ) -> Result<Pruned, StoreError> {
+        self.prune_some(now, retention, configured, most).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

@@ -161,6 +161,18 @@ pub(super) fn queued_again(subscription: &SubscriptionName, from: Option<(Timest
     KeyRange { from, to: all.to }
 }
 
+/// All that waits for the subscriptions after this one, or for any.
+pub(super) fn queued_after(subscription: Option<&SubscriptionName>) -> KeyRange {
+    let from = subscription.map_or(vec![QUEUE], |name| all_below(named(QUEUE, name.as_str(), &[])).to);
+    KeyRange { from, to: vec![QUEUE + 1] }
+}
+
+/// The subscription that something queued waits for.
+pub(super) fn subscription_of_queued(key: &[u8]) -> Option<SubscriptionName> {
+    let name = key.strip_prefix(&[QUEUE])?.split(|byte| *byte == 0).next()?;
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
 /// Reads the key of something queued.
 pub(super) fn place_of(key: &[u8]) -> Option<Place> {
     let name_end = key.iter().position(|byte| *byte == 0)?;

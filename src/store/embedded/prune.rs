@@ -1,17 +1,22 @@
 //! Removing what is over, in small steps: events whose deliveries were all settled long ago, and what a crash left of
 //! large values.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::committer::{MOST_OPERATIONS, Transaction};
-use super::deliveries::read_record;
+use super::deliveries::{read_lane, read_record};
 use super::history::walk;
-use super::record::EventHead;
-use super::value::{Body, Reference, assemble, unseal, unseal_whole};
-use super::{EmbeddedStore, keys};
+use super::keys::Place;
+use super::leases::lock;
+use super::record::{DeliveryRecord, EventHead};
+use super::value::{Body, Reference, assemble, damaged, unseal, unseal_whole};
+use super::{Core, EmbeddedStore, keys, put_whole};
 use crate::model::delivery::DeliveryState;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
 use crate::store::kv::{Batch, KeyValue, Order};
-use crate::store::{Pruned, Retention, StoreError};
+use crate::store::{LaneState, Pruned, Retention, StoreError};
 
 /// How many events one batch removes at most.
 const REMOVED_AT_ONCE: usize = 100;
@@ -45,11 +50,13 @@ impl EmbeddedStore {
         &self,
         now: Timestamp,
         retention: Retention,
+        configured: &[SubscriptionName],
         most: usize,
     ) -> Result<Pruned, StoreError> {
         self.kv()?;
         let mut pruning = self.core.pruning.lock().await;
         self.remove_orphan(&mut pruning).await?;
+        let abandoned = Arc::new(self.abandoned(configured, now, now - retention.dead).await?);
 
         let bound = EventId::first_of(now - retention.delivered.min(retention.dead));
         let after = pruning.event;
@@ -59,11 +66,12 @@ impl EmbeddedStore {
         while !candidates.is_empty() {
             let rest = candidates.split_off(candidates.len().min(REMOVED_AT_ONCE));
             let some = std::mem::replace(&mut candidates, rest);
+            let abandoned = Arc::clone(&abandoned);
             let (events, deliveries) = self
-                .commit(move |transaction, _| {
+                .commit(move |transaction, core| {
                     let mut removed = (0, 0);
                     for candidate in some {
-                        if let Some(deliveries) = remove(transaction, candidate, now, retention)? {
+                        if let Some(deliveries) = remove(transaction, core, candidate, &abandoned, now, retention)? {
                             removed.0 += 1;
                             removed.1 += deliveries;
                         }
@@ -78,6 +86,48 @@ impl EmbeddedStore {
         Ok(pruned)
     }
 
+    /// Notes since when nobody configures the subscriptions that deliveries wait for; returns those of which that was
+    /// noted before the bound.
+    async fn abandoned(
+        &self,
+        configured: &[SubscriptionName],
+        now: Timestamp,
+        bound: Timestamp,
+    ) -> Result<BTreeSet<SubscriptionName>, StoreError> {
+        let configured: BTreeSet<SubscriptionName> = configured.iter().cloned().collect();
+        let (abandoned, changed) = self
+            .read(move |kv, _| {
+                let (mut abandoned, mut changed) = (BTreeSet::new(), Vec::new());
+                let unconfigured: Vec<_> = waiting(kv)?.into_iter().filter(|name| !configured.contains(name)).collect();
+                for name in unconfigured {
+                    match read_lane(|key| kv.get(key), &name)?.unconfigured_since {
+                        Some(since) if since < bound => drop(abandoned.insert(name)),
+                        Some(_) => {}
+                        None => changed.push((name, Some(now))),
+                    }
+                }
+                for name in configured {
+                    if read_lane(|key| kv.get(key), &name)?.unconfigured_since.is_some() {
+                        changed.push((name, None));
+                    }
+                }
+                Ok((abandoned, changed))
+            })
+            .await?;
+        if !changed.is_empty() {
+            self.commit(move |transaction, _| {
+                for (name, unconfigured_since) in changed {
+                    let state = LaneState { unconfigured_since, ..read_lane(|key| transaction.get(key), &name)? };
+                    let json = serde_json::to_vec(&state).expect("a state is written to memory without errors");
+                    put_whole(transaction, keys::lane(&name), &json);
+                }
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(abandoned)
+    }
+
     /// Removes the next group of pieces that nothing refers to.
     async fn remove_orphan(&self, pruning: &mut Pruning) -> Result<(), StoreError> {
         if pruning.groups.is_empty() {
@@ -90,6 +140,23 @@ impl EmbeddedStore {
         }
         pruning.groups.start = next;
         Ok(())
+    }
+}
+
+/// Returns the subscriptions that deliveries wait for; reads little for each.
+fn waiting(kv: &dyn KeyValue) -> Result<Vec<SubscriptionName>, StoreError> {
+    let mut found: Vec<SubscriptionName> = Vec::new();
+    loop {
+        let mut next = None;
+        walk(kv, &keys::queued_after(found.last()), Order::Ascending, |key, _| {
+            let name = keys::subscription_of_queued(key);
+            next = Some(name.ok_or_else(|| damaged(key, "it names no subscription"))?);
+            Ok(false)
+        })?;
+        match next {
+            Some(name) => found.push(name),
+            None => return Ok(found),
+        }
     }
 }
 
@@ -120,10 +187,13 @@ fn candidates(
     Ok(found)
 }
 
-/// Removes an event and its deliveries if all of them are over; returns how many deliveries it had.
+/// Removes an event and its deliveries if all of them are over, or wait for abandoned subscriptions; returns how many
+/// deliveries it had.
 fn remove(
     transaction: &mut Transaction<'_>,
+    core: &Core,
     candidate: Candidate,
+    abandoned: &BTreeSet<SubscriptionName>,
     now: Timestamp,
     retention: Retention,
 ) -> Result<Option<usize>, StoreError> {
@@ -138,9 +208,12 @@ fn remove(
     batch.delete(keys::event_of_connector(&connector, id));
     for subscription in &subscriptions {
         let delivery = DeliveryId { event: id, subscription: subscription.clone() };
-        let Some(record) = read_record(|key| transaction.get(key), &delivery)? else { return Ok(None) };
+        let record = read_record(|key| transaction.get(key), &delivery)?;
+        let record = record.unwrap_or_else(|| DeliveryRecord::first(id));
         let is_over = match record.state {
-            DeliveryState::Pending { .. } => false,
+            DeliveryState::Pending { .. } => {
+                abandoned.contains(subscription) && !lock(&core.leases.lane(subscription)).is_held(id, now)
+            }
             DeliveryState::Delivered { at } => at < now - retention.delivered,
             DeliveryState::Dead { at, .. } => at < now - retention.dead,
         };
@@ -148,14 +221,23 @@ fn remove(
             return Ok(None);
         }
         batch.delete(keys::delivery(subscription, id));
-        if let DeliveryState::Dead { .. } = record.state {
-            batch.delete(keys::dead(subscription, id));
+        match record.state {
+            DeliveryState::Pending { .. } => {
+                batch.delete(keys::queued(subscription, Place::First(id)));
+                record.place(id).into_iter().for_each(|place| batch.delete(keys::queued(subscription, place)));
+            }
+            DeliveryState::Dead { .. } => batch.delete(keys::dead(subscription, id)),
+            DeliveryState::Delivered { .. } => {}
         }
         for (index, stored) in record.attempts.iter().enumerate() {
             for part in 0..stored.detail_parts {
                 batch.delete(keys::detail(subscription, id, index, part));
             }
         }
+    }
+    // A lease that ended and was not taken over is good for nothing now.
+    for subscription in &subscriptions {
+        lock(&core.leases.lane(subscription)).settled(id);
     }
     if let Some(reference) = pieces {
         reference.delete(&mut batch);

@@ -129,14 +129,30 @@ impl Inner {
         Some(Delivery { id, state, attempts: record.attempts.len() as u32 })
     }
 
-    /// Tells whether all deliveries of an event were settled before the retention's bounds.
+    /// Notes since when nobody configures the subscriptions that deliveries wait for.
+    fn note_unconfigured(&mut self, configured: &[SubscriptionName], now: Timestamp) {
+        for (name, lane) in &mut self.lanes {
+            if configured.contains(name) {
+                lane.state.unconfigured_since = None;
+            } else if lane.deliveries.values().any(|record| !matches!(record.place, Place::Settled(_))) {
+                lane.state.unconfigured_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Tells whether all deliveries of an event were settled before the retention's bounds, or wait for nobody.
     fn is_over(&self, routed: &RoutedEvent, now: Timestamp, retention: Retention) -> bool {
+        let is_abandoned = |subscription: &SubscriptionName| {
+            let since = self.lanes.get(subscription).and_then(|lane| lane.state.unconfigured_since);
+            since.is_some_and(|since| since < now - retention.dead)
+        };
         let is_settled = |subscription: &SubscriptionName| {
             let id = DeliveryId { event: routed.event.id, subscription: subscription.clone() };
-            match self.record(&id).map(|record| &record.place) {
-                Some(Place::Settled(DeliveryState::Delivered { at })) => *at < now - retention.delivered,
-                Some(Place::Settled(DeliveryState::Dead { at, .. })) => *at < now - retention.dead,
-                _ => false,
+            let Some(record) = self.record(&id) else { return false };
+            match record.place {
+                Place::Settled(DeliveryState::Delivered { at }) => at < now - retention.delivered,
+                Place::Settled(DeliveryState::Dead { at, .. }) => at < now - retention.dead,
+                _ => is_abandoned(subscription) && !record.is_held(now),
             }
         };
         match routed.subscriptions.as_slice() {
@@ -385,9 +401,16 @@ impl HistoryStore for MemoryStore {
         Ok(counts)
     }
 
-    async fn prune(&self, now: Timestamp, retention: Retention, most: usize) -> Result<Pruned, StoreError> {
+    async fn prune(
+        &self,
+        now: Timestamp,
+        retention: Retention,
+        configured: &[SubscriptionName],
+        most: usize,
+    ) -> Result<Pruned, StoreError> {
         let mut inner = self.open()?;
         let inner = &mut *inner;
+        inner.note_unconfigured(configured, now);
         let bound = EventId::first_of(now - retention.delivered.min(retention.dead));
         let looked_at: Vec<EventId> = inner
             .events
