@@ -65,7 +65,7 @@ pub(super) fn connector(
         detail: detail?,
         changes,
         rate: limits.rate("rate"),
-        silence: None,
+        silence: limits.duration("silence"),
         digest,
         redactor: Redactor::new(texts.secrets),
     })

@@ -48,6 +48,7 @@ impl fmt::Display for EventType {
 pub enum ServiceNews {
     ConnectorFailing,
     ConnectorRecovered,
+    ConnectorSilent,
     ConnectorHeld,
     SubscriptionDisabled,
     DeliveryDead,
@@ -55,9 +56,10 @@ pub enum ServiceNews {
 
 impl ServiceNews {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ConnectorFailing,
         Self::ConnectorRecovered,
+        Self::ConnectorSilent,
         Self::ConnectorHeld,
         Self::SubscriptionDisabled,
         Self::DeliveryDead,
@@ -68,6 +70,7 @@ impl ServiceNews {
         match self {
             Self::ConnectorFailing => "connector.failing",
             Self::ConnectorRecovered => "connector.recovered",
+            Self::ConnectorSilent => "connector.silent",
             Self::ConnectorHeld => "connector.held",
             Self::SubscriptionDisabled => "subscription.disabled",
             Self::DeliveryDead => "delivery.dead",

@@ -69,7 +69,8 @@ impl Answer {
     }
 
     pub fn etag(&self) -> Option<String> {
-        self.header(ETAG).filter(|etag| !etag.is_empty()).map(str::to_owned)
+        // A star would match every version.
+        self.header(ETAG).filter(|etag| !matches!(*etag, "" | "*")).map(str::to_owned)
     }
 
     /// Returns its `Last-Modified`, if that tells this version of the page from every later one.
@@ -152,7 +153,7 @@ impl Fetcher<'_> {
                 Err(_) => Remedy::GiveUp,
             };
             let error = match result {
-                Ok(answer) => self.status_error(&answer.response),
+                Ok(answer) => self.status_error(&answer.response, now),
                 Err(error) => error,
             };
             let at = match remedy {
@@ -259,8 +260,9 @@ impl Fetcher<'_> {
         shown(self.connector, url)
     }
 
-    fn status_error(&self, response: &HttpResponse) -> PageError {
+    fn status_error(&self, response: &HttpResponse, now: Timestamp) -> PageError {
         let hint = match response.status {
+            403 if asked_to_wait(403, &response.headers, now).is_some() => " (it allows no more requests for now)",
             401 | 403 => " (check the connector's `auth`, and what its token is allowed to do)",
             304 => " (it was not asked whether anything has changed; is there a broken cache on the way?)",
             404 | 410 => " (check the connector's `request.url` and params)",

@@ -12,7 +12,7 @@ use super::detect::{Detection, Finding, Footing, Note, detect};
 use super::error::PollFailure;
 use super::events::{EventError, Subject, event, keep};
 use super::memo::Memo;
-use super::pace::paced;
+use super::pace::{listened, paced};
 use super::paginate::{self, Pager};
 use super::report::{ChangeCounts, PollOutcome, PollReport};
 use super::walk::{Reading, Walked, Walker, compute};
@@ -143,7 +143,8 @@ impl Poller {
         let news = self.news(state.as_ref(), &prepared.state, report.at);
         let Prepared { updates, state, forget_before } = prepared;
         let state = paced(&self.connector, &self.context.fetching, state, report);
-        let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
+        let (state, silence) = listened(&self.connector, &self.context.fetching.telemetry.poll, state, report);
+        let news = news.into_iter().chain(silence).map(|event| self.context.route.route(event)).collect();
         store.commit_poll(lease, PollCommit { news, forget_before, ..PollCommit::new(report.at, updates, state) }).await
     }
 

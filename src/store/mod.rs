@@ -155,6 +155,12 @@ pub struct ConnectorState {
     /// When a poll last compared items, instead of finding all pages unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compared_at: Option<Timestamp>,
+    /// When a poll last found a change; before the first one, when the first poll began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+    /// Whether that is longer ago than the connector's `limits.silence`, and an event told of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_silent: bool,
     /// Whether the first poll is done: until then, what is found is treated as its find.
     pub baselined: bool,
     /// The watermark that an incremental API is asked from.
@@ -251,6 +257,8 @@ impl ConnectorState {
             polled_at: at,
             succeeded_at: None,
             compared_at: None,
+            changed_at: None,
+            is_silent: false,
             baselined: false,
             cursor: None,
             pages: Vec::new(),

@@ -154,6 +154,16 @@ impl PollTelemetry {
         tracing::debug!(%connector, %wait, "{connector}: trying again in {wait}: {reason}");
     }
 
+    /// A connector has had nothing new for longer than it should.
+    pub fn silent(&self, connector: &ConnectorName, since: Timestamp) {
+        tracing::warn!(%connector, %since, "{connector}: nothing has changed since {since} (limits.silence)");
+    }
+
+    /// A connector that was silent has something new.
+    pub fn no_longer_silent(&self, connector: &ConnectorName) {
+        tracing::info!(%connector, "{connector}: no longer silent");
+    }
+
     /// A poll waits until its host wants to be asked again.
     pub fn put_off(&self, connector: &ConnectorName, host: &HostName, until: Timestamp) {
         self.put_off.get_or_create(&ConnectorLabel { connector: connector.to_string() }).inc();

@@ -222,6 +222,35 @@ async fn an_adaptive_interval_follows_the_source_and_outlives_a_restart() {
     assert_eq!(interval(&world).await, seconds(240), "a failure says nothing of it");
 }
 
+#[tokio::test]
+async fn silence_is_told_once_and_ends_with_the_next_change() {
+    let world = World::new("limits.silence = \"1h\"", |_| Reply::json(ITEMS)).await;
+    let news = async || {
+        let events = world.events().await;
+        events.iter().filter(|event| event.event_type.as_str() == "pollhook.connector.silent").count()
+    };
+    world.poll().await;
+    let since = world.state().await.expect("it was polled").polled_at;
+    world.clock.advance(seconds(58 * 60));
+    world.poll().await;
+    assert_eq!(news().await, 0, "an hour has not passed");
+    for _ in 0..2 {
+        world.poll().await;
+        assert_eq!(news().await, 1);
+    }
+    let event = world.events().await.pop().expect("an event");
+    assert_eq!(event.data.get(), format!(r#"{{"since":"{since}","longest":"1h"}}"#));
+    world.source.respond(|_| Reply::of(404, ""));
+    world.poll().await;
+    assert_eq!(news().await, 1, "failures do not end it, and tell of themselves");
+    world.serve(r#"[{"id":1},{"id":2}]"#);
+    assert_eq!(world.changes().await, ["created 2"]);
+    assert!(!world.state().await.expect("it was polled").is_silent);
+    world.clock.advance(seconds(60 * 60));
+    world.poll().await;
+    assert_eq!(news().await, 2, "another silence");
+}
+
 /// Polls twice and returns the validators that the second poll sent.
 async fn validators(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     let reply = headers.iter().fold(Reply::json(ITEMS), |reply, (name, value)| reply.with(name, *value));

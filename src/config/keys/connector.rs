@@ -94,7 +94,11 @@ static LIMITS: Keys = Keys {
             Kind::Rate,
             "How many requests this connector sends in a time at most; `[hosts]` limits all connectors of a host together.",
         ),
-        Key::later("silence", "After how long without anything new an event tells of it; without it never."),
+        Key::new(
+            "silence",
+            Kind::Duration("1m", "366d"),
+            "After how long without a change an event tells of it; without this key never.",
+        ),
     ],
     exclusive: &[],
 };
