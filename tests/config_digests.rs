@@ -82,6 +82,42 @@ fn other_items_or_other_keys_are_not_comparable() {
 }
 
 #[test]
+fn how_pages_are_found_decides_which_items_there_are_but_names_do_not() {
+    let check = |from: &str, to: &str, expected: &[&str]| {
+        let with = |pagination: &str| {
+            digest(&CONFIG.replace("item.data", &format!("pagination.{pagination}\nitem.data")), TEMPLATE, "one")
+        };
+        check_digests(with(from), with(to), expected);
+    };
+    let page = "page = { param = \"page\", size = 10 }";
+    for other in [
+        "page = { param = \"page\", size = 20 }",
+        "page = { param = \"page\", size = 10, start = 0 }",
+        "page = { param = \"page\", size = 10, max_pages = 9 }",
+        "page = { param = \"page\", size = 10, total = \".total\" }",
+        "offset = { param = \"page\", size = 10 }",
+        "next_url.value = \".next\"",
+        "link = {}",
+    ] {
+        check(page, other, &["pages", "keys"]);
+    }
+    check(
+        "cursor = { token = \".a\", param = \"c\" }",
+        "cursor = { token = \".b\", param = \"c\" }",
+        &["pages", "keys"],
+    );
+    for other in [
+        "page = { param = \"p\", size = 10 }",
+        "page = { param = \"page\", size = 10, size_param = \"n\" }",
+        "page = { param = \"page\", size = 10, stop = \"known\" }",
+    ] {
+        check(page, other, &["pages"]);
+    }
+    check("link = {}", "link.origins = [\"https://b.example\"]", &["pages"]);
+    check("link = {}", "link.max_pages = 50", &[]);
+}
+
+#[test]
 fn other_content_makes_other_fingerprints() {
     check("item.data", "item.watch = [\".title\"]\nitem.data", &["pages", "fingerprints"]);
     check("item.data", "item.ignore = []\nitem.data", &["pages", "fingerprints"]);

@@ -7,7 +7,7 @@ use super::changes::changes;
 use super::detail::detail;
 use super::digest::digest;
 use super::keys::{ADAPTIVE, nearest};
-use super::pagination::pagination;
+use super::pagination::{names_pages, pagination};
 use super::params::ParamValues;
 use super::reader::{Fields, duration, one_or_list, text};
 use super::request::request;
@@ -32,10 +32,13 @@ pub(super) fn connector(
 ) -> Option<Connector> {
     let mut texts = Texts::new(scope, params, fields.place);
     let schedule = schedule(scope, fields);
-    let request = required_table(fields, "request", "url").and_then(|fields| request(&texts, &fields));
+    let pages = fields.table("pagination");
+    let names = names_in_request(names_pages(pages.as_ref()));
+    let request =
+        required_table(fields, "request", "url").and_then(|fields| request(&texts.with_names(names), &fields));
     let auth = fields.table("auth").and_then(|fields| auth(&mut texts, &fields));
     let tls = fields.table("tls").and_then(|fields| tls(&mut texts, &fields));
-    let pagination = pagination(fields.table("pagination").as_ref());
+    let pagination = pagination(pages.as_ref(), request.as_ref());
     let response = response(fields);
     let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
     let changes = changes(fields);
@@ -69,6 +72,11 @@ pub(super) fn connector(
         digest,
         redactor: Redactor::new(texts.secrets),
     })
+}
+
+/// Returns what a connector's request can refer to, beside `params` and `now`.
+fn names_in_request(pages: bool) -> &'static [&'static str] {
+    if pages { &["page"] } else { &[] }
 }
 
 /// Returns a table that must be written because something in it must.

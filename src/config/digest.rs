@@ -7,7 +7,7 @@ use crate::model::change::{ChangeRules, Lists};
 use crate::model::connector::{ItemRules, JsonTemplate, Method, Request, RequestBody, Response, RulesDigest};
 use crate::model::expression::Expression;
 use crate::model::fingerprint::{BodyHash, Fingerprint};
-use crate::model::pagination::{Pagination, PagingStyle};
+use crate::model::pagination::{PageParam, PageSize, Pagination, PagingStyle, TokenSource};
 use crate::model::template::Template;
 
 /// Returns the digests of a connector's rules. They depend on what the rules mean, not on how they are written: not on
@@ -27,10 +27,7 @@ pub(super) fn digest(
         "query": named(texts, &request.query),
         "body": request.body.as_ref().map(|body| of_body(texts, body)),
         // More pages show items that are not new, only newly looked at.
-        "pagination": match pagination.style {
-            PagingStyle::Link => json!({ "link": pagination.max_pages }),
-            _ => json!("single"),
-        },
+        "pagination": of_pages(pagination),
         "items": response.items.source(),
         "key": sources(&item.key),
         "filter": item.filter.as_ref().map(Expression::source),
@@ -47,8 +44,60 @@ pub(super) fn digest(
         "error": response.error.as_ref().map(Expression::source),
         "previous": changes.previous,
         "everything": changes.lists == Lists::Everything,
+        "paging": of_page_requests(pagination),
     });
     RulesDigest { pages: hash(&pages), keys: hash(&keys), fingerprints: hash(&fingerprints) }
+}
+
+/// Returns what decides which pages there are.
+fn of_pages(pagination: &Pagination) -> Value {
+    let source = |expression: &Option<Expression>| expression.as_ref().map(|expression| expression.source().to_owned());
+    let style = match &pagination.style {
+        PagingStyle::Single => return json!("single"),
+        PagingStyle::Link => json!("link"),
+        PagingStyle::NextUrl { value } => json!({ "next_url": value.source() }),
+        PagingStyle::Cursor { token, more, .. } => json!({
+            "cursor": match token {
+                TokenSource::Body(token) => token.source(),
+                TokenSource::Header(_) => "header",
+            },
+            "more": source(more),
+        }),
+        PagingStyle::Page { start, size, total_pages, total, more, .. } => json!({
+            "page": start,
+            "size": size.as_ref().map(|size| size.items),
+            "total_pages": source(total_pages),
+            "total": source(total),
+            "more": source(more),
+        }),
+        PagingStyle::Offset { start, size, total, more, .. } => json!({
+            "offset": start,
+            "size": size.items,
+            "total": source(total),
+            "more": source(more),
+        }),
+    };
+    json!([style, pagination.max_pages])
+}
+
+/// Returns how the same pages are asked for.
+fn of_page_requests(pagination: &Pagination) -> Value {
+    let name = |param: &PageParam| match param {
+        PageParam::Query(name) => json!({ "query": name }),
+        PageParam::Body(names) => json!({ "body": names }),
+        PageParam::Template => Value::Null,
+    };
+    let size_param = |size: Option<&PageSize>| size.and_then(|size| size.param.as_ref()).map(name);
+    let style = match &pagination.style {
+        PagingStyle::Single | PagingStyle::Link | PagingStyle::NextUrl { .. } => Value::Null,
+        PagingStyle::Cursor { token, param, .. } => {
+            let header = if let TokenSource::Header(header) = token { Some(header) } else { None };
+            json!([name(param), header])
+        }
+        PagingStyle::Page { param, size, .. } => json!([name(param), size_param(size.as_ref())]),
+        PagingStyle::Offset { param, size, overlap, .. } => json!([name(param), size_param(Some(size)), overlap]),
+    };
+    json!([style, pagination.stop.is_some(), pagination.origins])
 }
 
 fn hash(value: &Value) -> BodyHash {

@@ -39,12 +39,17 @@ pub(super) fn request(texts: &Texts<'_>, fields: &Fields<'_>) -> Option<Request>
 
 /// Reports a header that cannot be sent, or that pollhook sends itself.
 pub(super) fn check_header(fields: &Fields<'_>, entry: &Entry, own: &[&str]) {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    if entry.key.is_empty() || !entry.key.chars().all(is_token) {
+    if !is_header_name(&entry.key) {
         fields.report.error(entry.key_place, format!("`{}` cannot be the name of a header", entry.key));
     } else if own.contains(&entry.key.to_ascii_lowercase().as_str()) {
         fields.report.error(entry.key_place, format!("the header `{}` is set by pollhook itself", entry.key));
     }
+}
+
+/// Tells whether a header can have this name.
+pub(super) fn is_header_name(text: &str) -> bool {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_token)
 }
 
 fn url(texts: &Texts<'_>, node: &Node) -> Option<Template> {
@@ -77,5 +82,26 @@ fn json(texts: &Texts<'_>, node: &Node) -> Option<JsonTemplate> {
             members.collect::<Option<_>>().map(JsonTemplate::Object)
         }
         _ => scalar(texts.scope.report, node).map(JsonTemplate::Other),
+    }
+}
+
+/// Tells whether a request refers to anything under this first name, such as `page`.
+pub(super) fn refers_to(request: &Request, name: &str) -> bool {
+    let in_named = |named: &[(String, Template)]| named.iter().any(|(_, template)| template.refers_to(name));
+    let in_body = match &request.body {
+        None => false,
+        Some(RequestBody::Text(text)) => text.refers_to(name),
+        Some(RequestBody::Form(fields)) => in_named(fields),
+        Some(RequestBody::Json(json)) => json_refers_to(json, name),
+    };
+    request.url.refers_to(name) || in_named(&request.query) || in_named(&request.headers) || in_body
+}
+
+fn json_refers_to(json: &JsonTemplate, name: &str) -> bool {
+    match json {
+        JsonTemplate::Text(text) => text.refers_to(name),
+        JsonTemplate::Array(elements) => elements.iter().any(|element| json_refers_to(element, name)),
+        JsonTemplate::Object(members) => members.iter().any(|(_, member)| json_refers_to(member, name)),
+        JsonTemplate::Other(_) => false,
     }
 }

@@ -44,8 +44,8 @@ pub struct TemplateContext<'a> {
     pub item: Option<&'a Value>,
     /// `{{ now }}`, in RFC 3339 form
     pub now: Timestamp,
-    /// `{{ page }}`
-    pub page: Option<u64>,
+    /// `{{ page }}`: a number, an offset or a token
+    pub page: Option<&'a Value>,
 }
 
 /// Why a template is wrong, or could not be rendered.
@@ -76,6 +76,17 @@ impl Template {
         self.references.to_vec()
     }
 
+    /// Tells whether it refers to anything under this first name, such as `params` or `cursor`.
+    pub fn refers_to(&self, root: &str) -> bool {
+        self.references.iter().any(|reference| reference.split('.').next() == Some(root))
+    }
+
+    /// Returns the name that the whole template is, such as `cursor` of `{{ cursor }}`.
+    pub fn only_name(&self) -> Option<&str> {
+        let name = self.source.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        self.references.iter().any(|reference| reference == name).then_some(name)
+    }
+
     /// Returns the text with everything filled in, at most [`LONGEST_RENDERED`] bytes of it.
     ///
     /// Referring to what is not there is an error. No error contains a value: params may be secrets.
@@ -93,22 +104,18 @@ impl Template {
 
     /// Returns what the template can refer to, less what it does not.
     fn values(&self, context: &TemplateContext<'_>) -> Rendered {
-        let refers = |name: &str| {
-            let root = |reference: &String| reference.split('.').next() == Some(name);
-            self.references.iter().any(root)
-        };
         let mut values: BTreeMap<&str, Rendered> = BTreeMap::new();
-        if refers("params") {
+        if self.refers_to("params") {
             values.insert("params", convert(context.params));
         }
-        if let Some(item) = context.item.filter(|_| refers("item")) {
+        if let Some(item) = context.item.filter(|_| self.refers_to("item")) {
             values.insert("item", convert(item));
         }
         if let Some(cursor) = context.cursor {
             values.insert("cursor", cursor.into());
         }
-        if let Some(page) = context.page {
-            values.insert("page", page.into());
+        if let Some(page) = context.page.filter(|_| self.refers_to("page")) {
+            values.insert("page", convert(page));
         }
         values.insert("now", context.now.to_string().into());
         values.into()
@@ -332,5 +339,10 @@ mod tests {
     fn references_are_dotted_names() {
         let template = Template::parse("{{ params.owner }}{{ cursor }}{% for x in item.a.b %}{{ x }}{% endfor %}");
         assert_eq!(template.expect("a template").references(), ["cursor", "item.a.b", "params.owner"]);
+        let only_name = |source| Template::parse(source).expect("a template").only_name().map(str::to_owned);
+        assert_eq!(only_name("{{ cursor }}").as_deref(), Some("cursor"));
+        for other in ["{{ cursor }} ", "{{ cursor | int }}", "{{ cursor }}{{ page }}", "cursor", "{{ 'cursor' }}"] {
+            assert_eq!(only_name(other), None, "{other}");
+        }
     }
 }

@@ -64,8 +64,12 @@ pub enum PageError {
     Spent { host: HostName, until: Timestamp },
     #[error("the redirect {problem}")]
     Redirect { problem: String },
-    #[error("the source names a next page that is not an address: {excerpt}")]
+    #[error("what the source names as its next page is no address{excerpt}")]
     Link { excerpt: Excerpt },
+    #[error(
+        "the next page is on {next}, which is not where the first one is ({home}), and is not asked for; if that is right, allow it with `pagination.{style}.origins = [\"{next}\"]`: it gets no credentials"
+    )]
+    Origin { style: &'static str, next: String, home: String },
     #[error("the answer's body is empty")]
     Empty,
     #[error("the answer is `null`, where items were expected")]

@@ -276,7 +276,8 @@ impl Fetcher<'_> {
 
 /// Returns the host of a connector's first page, as a poll at that time would ask it; `None` if that cannot be told.
 pub(super) fn home_host(connector: &Connector, cursor: Option<&str>, now: Timestamp) -> Option<HostName> {
-    let context = TemplateContext { params: &connector.params.0, cursor, item: None, now, page: Some(1) };
+    let page = serde_json::Value::from(1);
+    let context = TemplateContext { params: &connector.params.0, cursor, item: None, now, page: Some(&page) };
     let url: Url = connector.request.url.render(&context).ok()?.trim().parse().ok()?;
     Some(HostName::of(&url))
 }

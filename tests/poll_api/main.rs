@@ -16,6 +16,7 @@ mod histories;
 mod looking;
 mod manners;
 mod paging;
+mod paging_styles;
 mod schedule;
 mod secure;
 mod unchanged;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::connector::Connector;
-use crate::model::expression::Expression;
+use crate::model::expression::{Expression, ExpressionError};
 use crate::model::pagination::{PagingStyle, TokenSource};
 use crate::poll::error::{Excerpt, PageError};
 
@@ -12,6 +12,12 @@ use crate::poll::error::{Excerpt, PageError};
 pub(in crate::poll) struct Clues {
     /// What the next page is asked with, or where it is.
     pub next: Option<Value>,
+    /// Whether there is another page.
+    pub more: Option<bool>,
+    /// How many items all pages have.
+    pub total: Option<u64>,
+    /// How many pages there are.
+    pub total_pages: Option<u64>,
 }
 
 impl Clues {
@@ -30,35 +36,83 @@ impl Clues {
 
     /// Looks for what the connector's style of paging needs to know.
     pub fn of(connector: &Connector, value: &Value) -> Result<Self, PageError> {
+        let body = Body { connector, value };
         let mut clues = Self::default();
-        if let PagingStyle::NextUrl { value: expression } = &connector.pagination.style {
-            let setting = "pagination.next_url.value";
-            clues.next = first_output(connector, setting, expression, value)?;
+        match &connector.pagination.style {
+            PagingStyle::Single | PagingStyle::Link => {}
+            PagingStyle::NextUrl { value } => clues.next = body.first("pagination.next_url.value", value)?,
+            PagingStyle::Cursor { token, more, .. } => {
+                if let TokenSource::Body(token) = token {
+                    clues.next = body.first("pagination.cursor.token", token)?;
+                }
+                clues.more = body.is_truthy("pagination.cursor.more", more.as_ref())?;
+            }
+            PagingStyle::Page { total_pages, total, more, .. } => {
+                clues.total_pages = body.number("pagination.page.total_pages", total_pages.as_ref())?;
+                clues.total = body.number("pagination.page.total", total.as_ref())?;
+                clues.more = body.is_truthy("pagination.page.more", more.as_ref())?;
+            }
+            PagingStyle::Offset { total, more, .. } => {
+                clues.total = body.number("pagination.offset.total", total.as_ref())?;
+                clues.more = body.is_truthy("pagination.offset.more", more.as_ref())?;
+            }
         }
         Ok(clues)
     }
 }
 
-/// Returns the first thing that an expression gives, unless that says that there is nothing.
-fn first_output(
-    connector: &Connector,
-    setting: &'static str,
-    expression: &Expression,
-    value: &Value,
-) -> Result<Option<Value>, PageError> {
-    let mut outputs = expression.outputs(value).map_err(|error| PageError::Response {
-        setting,
-        expression: expression.source().to_owned(),
-        error: error.message,
-        excerpt: Excerpt::of_value(&connector.redactor, value),
-    })?;
-    let says_nothing = |value: &Value| match value {
+struct Body<'a> {
+    connector: &'a Connector,
+    value: &'a Value,
+}
+
+impl Body<'_> {
+    /// Returns the first thing that an expression gives, unless that says that there is nothing.
+    fn first(&self, setting: &'static str, expression: &Expression) -> Result<Option<Value>, PageError> {
+        let outputs = expression.outputs(self.value).map_err(|error| self.failed(setting, expression, error))?;
+        let first = outputs.into_iter().next();
+        Ok(first.filter(|value| !says_nothing(value)).map(std::borrow::Cow::into_owned))
+    }
+
+    fn is_truthy(&self, setting: &'static str, expression: Option<&Expression>) -> Result<Option<bool>, PageError> {
+        let Some(expression) = expression else { return Ok(None) };
+        expression.is_truthy(self.value).map(Some).map_err(|error| self.failed(setting, expression, error))
+    }
+
+    /// Returns a whole number, which may be written as a text; `None` if there is nothing.
+    fn number(&self, setting: &'static str, expression: Option<&Expression>) -> Result<Option<u64>, PageError> {
+        let Some(expression) = expression else { return Ok(None) };
+        let Some(found) = self.first(setting, expression)? else { return Ok(None) };
+        let text = match &found {
+            Value::Number(number) => number.as_str(),
+            Value::String(text) => text.trim(),
+            _ => "",
+        };
+        // Some write 12.0.
+        let text =
+            text.split_once('.').filter(|(_, rest)| rest.bytes().all(|c| c == b'0')).map_or(text, |(whole, _)| whole);
+        text.parse().map(Some).map_err(|_| {
+            let message = format!("it gives {found}, where a whole number is needed");
+            self.failed(setting, expression, message.into())
+        })
+    }
+
+    fn failed(&self, setting: &'static str, expression: &Expression, error: ExpressionError) -> PageError {
+        PageError::Response {
+            setting,
+            expression: expression.source().to_owned(),
+            error: error.message,
+            excerpt: Excerpt::of_value(&self.connector.redactor, self.value),
+        }
+    }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text.is_empty(),
+        Value::Array(elements) => elements.is_empty(),
+        Value::Object(members) => members.is_empty(),
         _ => false,
-    };
-    if outputs.is_empty() {
-        return Ok(None);
     }
-    Ok(Some(outputs.swap_remove(0).into_owned()).filter(|value| !says_nothing(value)))
 }

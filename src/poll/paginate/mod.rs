@@ -1,29 +1,41 @@
 //! Where the next page is, and whether there is one. Each style of paging has its own file.
+//!
+//! A page is the last only where the source says so, or where counting leaves no doubt. Whatever else ends paging is a
+//! [`Truncation`], and so is coming back to where paging has been: the same address, token or content again.
 
+mod address;
 mod clues;
+mod count;
+mod cursor;
 mod link;
+mod truncation;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
+use serde_json::Value;
 use url::Url;
 
-use super::auth;
 use super::error::{Excerpt, PageError};
 use super::fetch::shown;
 use super::request::PageRequest;
 use crate::http::header::HeaderMap;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::{BodyHash, KeyHash};
-use crate::model::pagination::{PagePosition, PagingStyle};
+use crate::model::pagination::{PageParam, PagePosition, PageSize, PagingStyle, TokenSource};
+use crate::model::template::TemplateContext;
 use crate::model::time::Timestamp;
 
 pub(super) use clues::Clues;
+pub(super) use truncation::Truncation;
+
+use count::{Count, Numbers, Offsets};
 
 /// Leads from page to page, and never in a circle.
 pub(super) struct Pager {
     connector: Arc<Connector>,
+    cursor: Option<String>,
+    now: Timestamp,
     /// The request of the connector's first page, wherever paging began.
     first: PageRequest,
     /// The request of the present page.
@@ -31,17 +43,21 @@ pub(super) struct Pager {
     at: At,
     /// How many pages were read.
     pages: usize,
-    /// The pages that were read, by what tells their requests apart, with their numbers.
+    /// The pages that were read, by what tells them apart, with their numbers.
     visited: HashMap<String, usize>,
     /// The bodies and the rows of the pages that were read and not empty, with their numbers.
     contents: HashMap<[u8; 32], usize>,
+    count: Count,
 }
 
-/// Which page is meant; its address may hold secrets.
+/// Which page is meant; it may hold secrets.
 #[derive(Debug, Clone)]
 enum At {
     First,
     Url(Url),
+    Token(Value),
+    Number(u64),
+    Offset(u64),
 }
 
 /// A page that was read.
@@ -61,7 +77,7 @@ pub(super) struct PageRead<'a> {
 /// What follows a page that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Advance {
-    /// Nothing: it was the last.
+    /// Nothing: it was the last, and nothing was missed.
     Last,
     /// The page that is the present one from now on.
     Next,
@@ -70,25 +86,12 @@ pub(super) enum Advance {
     Stop(Truncation),
 }
 
-/// Why paging stopped before the last page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Truncation {
-    /// There are more pages than a poll may read.
-    MaxPages { most: usize },
-    /// A page leads to one that was read before.
-    Circle { page: usize, earlier: usize },
-    /// A page shows the very items of one that was read before.
-    SameContent { page: usize, earlier: usize },
-}
-
-impl fmt::Display for Truncation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MaxPages { most } => write!(f, "there are more than {most} pages (max_pages)"),
-            Self::Circle { page, earlier } => write!(f, "page {page} leads back to page {earlier}"),
-            Self::SameContent { page, earlier } => write!(f, "page {page} shows the same as page {earlier}"),
-        }
-    }
+/// What a style of paging makes of a page.
+#[derive(Debug)]
+enum Step {
+    Last,
+    To(At),
+    Stop(Truncation),
 }
 
 /// Returns the most pages that one poll of the connector reads.
@@ -104,15 +107,19 @@ impl Pager {
         now: Timestamp,
         from: Option<&PagePosition>,
     ) -> Result<Self, PageError> {
-        let first = PageRequest::first(connector, cursor, now)?;
+        let first = fill_in(connector, cursor, now, &At::First)?;
+        let begins_with_first = from.is_none_or(|from| *from == PagePosition::First);
         let mut pager = Self {
             connector: Arc::clone(connector),
+            cursor: cursor.map(str::to_owned),
+            now,
             request: first.clone(),
             first,
             at: At::First,
             pages: 0,
             visited: HashMap::new(),
             contents: HashMap::new(),
+            count: Count::beginning(begins_with_first),
         };
         if let Some(from) = from {
             pager.at = pager.place(from)?;
@@ -144,23 +151,24 @@ impl Pager {
     /// Goes on to the page after this one, which is the present one.
     pub fn advance(&mut self, page: &PageRead<'_>) -> Result<Advance, PageError> {
         self.pages += 1;
-        self.visited.insert(String::from(self.request.url.clone()), self.pages);
+        self.visited.insert(self.mark(&self.at), self.pages);
         if let Some(earlier) = self.same_content(page) {
             return Ok(Advance::Stop(Truncation::SameContent { page: self.pages, earlier }));
         }
-        let next = match &self.connector.pagination.style {
-            PagingStyle::NextUrl { .. } => self.next_url(page)?,
-            _ => self.next_link(page.url, page.headers)?,
+        let rows_moved = |count: &Count| count.moved_before().map(|page| Truncation::RowsMoved { page });
+        let next = match self.step(page)? {
+            Step::Last => return Ok(rows_moved(&self.count).map_or(Advance::Last, Advance::Stop)),
+            Step::Stop(truncation) => return Ok(Advance::Stop(truncation)),
+            Step::To(next) => next,
         };
-        let Some(next) = next else { return Ok(Advance::Last) };
-        let request = self.request_of(&next)?;
-        let earlier = self.visited.get(request.url.as_str()).copied();
+        let earlier = self.visited.get(&self.mark(&next)).copied();
+        self.request = self.request_of(&next)?;
         self.at = next;
-        self.request = request;
         Ok(match earlier {
             Some(earlier) => Advance::Stop(Truncation::Circle { page: self.pages, earlier }),
             None if self.pages >= max_pages(&self.connector) => {
-                Advance::Stop(Truncation::MaxPages { most: max_pages(&self.connector) })
+                let max_pages = Truncation::MaxPages { most: max_pages(&self.connector) };
+                Advance::Stop(rows_moved(&self.count).unwrap_or(max_pages))
             }
             None => Advance::Next,
         })
@@ -174,13 +182,58 @@ impl Pager {
         is_not_modified: bool,
         next: Option<&PagePosition>,
     ) -> Result<Option<PagePosition>, PageError> {
-        let PagingStyle::Link = self.connector.pagination.style else { return Ok(next.cloned()) };
-        match self.next_link(url, headers)? {
+        let found = match &self.connector.pagination.style {
+            PagingStyle::Link => self.next_link(url, headers)?,
+            PagingStyle::Cursor { token: source @ TokenSource::Header(_), .. } => {
+                cursor::token(source, None, headers).map(At::Token)
+            }
+            _ => return Ok(next.cloned()),
+        };
+        match found {
             Some(found) => Ok(self.keepable(&found)),
             // Servers may leave headers that did not change out of a 304.
             None if is_not_modified => Ok(next.cloned()),
             None => Ok(None),
         }
+    }
+
+    fn step(&mut self, page: &PageRead<'_>) -> Result<Step, PageError> {
+        let to_page = |next: Option<At>| next.map_or(Step::Last, Step::To);
+        Ok(match &self.connector.pagination.style {
+            PagingStyle::Single => Step::Last,
+            PagingStyle::Link => to_page(self.next_link(page.url, page.headers)?),
+            PagingStyle::NextUrl { .. } => to_page(self.next_url(page)?),
+            PagingStyle::Cursor { token: source, .. } => {
+                let token = cursor::token(source, page.clues.next.as_ref(), page.headers);
+                cursor::step(page, self.pages, &self.at, token)
+            }
+            PagingStyle::Page { start, size, .. } => {
+                let rules = Numbers { start: *start, size: size.as_ref().map(|size| size.items) };
+                let number = if let At::Number(number) = self.at { number } else { *start };
+                self.count.after_number(&rules, number, page, self.pages)
+            }
+            PagingStyle::Offset { start, size, overlap, .. } => {
+                let rules = Offsets { start: *start, size: size.items, overlap: *overlap };
+                let offset = if let At::Offset(offset) = self.at { offset } else { *start };
+                self.count.after_offset(&rules, offset, page, self.pages)
+            }
+        })
+    }
+
+    fn next_link(&self, url: &Url, headers: &HeaderMap) -> Result<Option<At>, PageError> {
+        link::next_link(headers).map(|target| self.follow(url, &target)).transpose()
+    }
+
+    fn next_url(&self, page: &PageRead<'_>) -> Result<Option<At>, PageError> {
+        match &page.clues.next {
+            Some(Value::String(target)) => self.follow(page.url, target).map(Some),
+            Some(other) => Err(PageError::Link { excerpt: Excerpt::of_value(&self.connector.redactor, other) }),
+            None => Ok(None),
+        }
+    }
+
+    fn follow(&self, url: &Url, target: &str) -> Result<At, PageError> {
+        address::follow(&self.connector, self.home(), url, target)
     }
 
     /// Remembers what a page shows, and returns the number of an earlier one that showed the same.
@@ -198,52 +251,75 @@ impl Pager {
         earlier
     }
 
-    fn next_link(&self, url: &Url, headers: &HeaderMap) -> Result<Option<At>, PageError> {
-        let PagingStyle::Link = self.connector.pagination.style else { return Ok(None) };
-        link::next_link(headers).map(|target| self.follow(url, &target)).transpose()
-    }
-
-    fn next_url(&self, page: &PageRead<'_>) -> Result<Option<At>, PageError> {
-        match &page.clues.next {
-            Some(serde_json::Value::String(target)) => self.follow(page.url, target).map(Some),
-            Some(other) => Err(PageError::Link { excerpt: Excerpt::of_value(&self.connector.redactor, other) }),
-            None => Ok(None),
+    fn request_of(&self, at: &At) -> Result<PageRequest, PageError> {
+        match at {
+            At::First => Ok(self.first.clone()),
+            At::Url(url) => Ok(self.first.to(url.clone())),
+            at => fill_in(&self.connector, self.cursor.as_deref(), self.now, at),
         }
     }
 
-    /// Returns the page that an address on a page leads to.
-    fn follow(&self, url: &Url, target: &str) -> Result<At, PageError> {
-        let Some(mut next) = link::resolve(url, target) else {
-            return Err(PageError::Link { excerpt: Excerpt::of(&self.connector.redactor, target.as_bytes()) });
-        };
-        auth::forget_query_auth(&self.connector, &mut next);
-        Ok(At::Url(next))
-    }
-
-    fn request_of(&self, at: &At) -> Result<PageRequest, PageError> {
-        Ok(match at {
-            At::First => self.first.clone(),
-            At::Url(url) => self.first.to(url.clone()),
-        })
+    /// Returns what tells a page from others.
+    fn mark(&self, at: &At) -> String {
+        match at {
+            At::First => self.first.url.to_string(),
+            At::Url(url) => url.to_string(),
+            At::Token(token) => format!("token {token}"),
+            At::Number(number) | At::Offset(number) => number.to_string(),
+        }
     }
 
     fn keepable(&self, at: &At) -> Option<PagePosition> {
+        let is_plain = |text: &String| self.connector.redactor.redact(text) == *text;
         match at {
             At::First => Some(PagePosition::First),
             At::Url(url) => {
                 let text = shown(&self.connector, url);
                 (text == url.as_str()).then_some(PagePosition::Url(text))
             }
+            At::Token(token) => Some(token.to_string()).filter(is_plain).map(PagePosition::Token),
+            At::Number(number) => Some(PagePosition::Number(*number)),
+            At::Offset(offset) => Some(PagePosition::Offset(*offset)),
         }
     }
 
     fn place(&self, position: &PagePosition) -> Result<At, PageError> {
-        match position {
-            PagePosition::Url(text) => match text.parse() {
-                Ok(url) => Ok(At::Url(url)),
-                Err(_) => Err(PageError::Link { excerpt: Excerpt::of(&self.connector.redactor, text.as_bytes()) }),
-            },
-            _ => Ok(At::First),
-        }
+        let unreadable =
+            |text: &str| PageError::Link { excerpt: Excerpt::of(&self.connector.redactor, text.as_bytes()) };
+        Ok(match position {
+            PagePosition::First => At::First,
+            PagePosition::Url(text) => At::Url(text.parse().map_err(|_| unreadable(text))?),
+            PagePosition::Token(text) => {
+                At::Token(crate::model::json::parse(text.as_bytes()).map_err(|_| unreadable(text))?)
+            }
+            PagePosition::Number(number) => At::Number(*number),
+            PagePosition::Offset(offset) => At::Offset(*offset),
+        })
     }
 }
+
+/// Returns the request of a page that is not asked for by its address.
+fn fill_in(connector: &Connector, cursor: Option<&str>, now: Timestamp, at: &At) -> Result<PageRequest, PageError> {
+    let (param, size) = match &connector.pagination.style {
+        PagingStyle::Single | PagingStyle::Link | PagingStyle::NextUrl { .. } => (&PageParam::Template, None),
+        PagingStyle::Cursor { param, .. } => (param, None),
+        PagingStyle::Page { param, size, .. } => (param, size.as_ref()),
+        PagingStyle::Offset { param, size, .. } => (param, Some(size)),
+    };
+    let page = match (at, &connector.pagination.style) {
+        (At::Token(token), _) => Some(token.clone()),
+        (At::Number(number) | At::Offset(number), _) => Some(Value::from(*number)),
+        (_, PagingStyle::Page { start, .. } | PagingStyle::Offset { start, .. }) => Some(Value::from(*start)),
+        _ => None,
+    };
+    let mut additions = Vec::new();
+    if let Some(PageSize { items, param: Some(param) }) = size {
+        additions.push((param, Value::from(*items)));
+    }
+    additions.extend(page.clone().map(|page| (param, page)));
+    let context = TemplateContext { params: &connector.params.0, cursor, item: None, now, page: page.as_ref() };
+    PageRequest::new(&connector.request, &context, &additions)
+}
+
+#[cfg(test)]
+mod tests;
