@@ -111,7 +111,8 @@ impl Challenge {
             "SHA-512-256" => Algorithm::Sha512_256,
             _ => return None,
         };
-        let qop = get("qop");
+        // Some say that they know none with an empty text.
+        let qop = get("qop").filter(|qop| !qop.trim().is_empty());
         let is_counted = match &qop {
             Some(qop) if qop.split(',').any(|qop| qop.trim().eq_ignore_ascii_case("auth")) => true,
             // Only `auth-int`, which hashes the body as well, and which nobody uses.
