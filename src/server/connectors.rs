@@ -110,5 +110,5 @@ async fn decide(
 async fn view(state: &ServerState, connector: &Connector) -> Result<ConnectorView, Problem> {
     let polls = state.store.connector_state(&connector.name).await?;
     let last_poll = state.store.polls(&connector.name, None, 1).await?.pop();
-    Ok(ConnectorView::new(connector, polls, last_poll))
+    Ok(ConnectorView::new(connector, polls, last_poll, state.clock.now()))
 }

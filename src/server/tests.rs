@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{ServerState, run};
-use crate::clock::SystemClock;
+use crate::clock::ManualClock;
 use crate::config::{Environment, load};
 use crate::http::header::HeaderMap;
 use crate::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method};
@@ -70,8 +70,8 @@ async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
     std::fs::write(&path, CONFIGURATION).expect("a file");
     let configuration = load(&path, &Environment::from([])).expect("a right configuration");
     let (store, decide) = (MemoryStore::new(), Arc::<Fake>::default());
-    let state =
-        ServerState::new(&configuration, store.clone(), decide.clone(), SystemClock::shared(), Telemetry::shared());
+    let clock = ManualClock::starting_at(at(2));
+    let state = ServerState::new(&configuration, store.clone(), decide.clone(), clock, Telemetry::shared());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let stop = CancellationToken::new();
@@ -150,6 +150,7 @@ async fn a_connector_says_all_that_is_known_of_it() {
     with_server(async |server| {
         let waiting = server.get("/v1/connectors/orders").await;
         assert_eq!((&waiting["status"], &waiting["items"]), (&json!("waiting"), &json!(0)));
+        assert_eq!(waiting["next_poll"], json!({"at": at(2), "because": "schedule"}), "at once");
         // Somebody asked for a baseline before the first poll.
         server.commit(ConnectorState { baseline_next: true, ..state(Timestamp::EPOCH) }, record(at(0))).await;
         let waiting = server.get("/v1/connectors/orders").await;
@@ -177,7 +178,7 @@ async fn a_connector_says_all_that_is_known_of_it() {
         assert_eq!((&orders["awaiting_detail"], &orders["cursor"]), (&json!(3), &json!("2026")));
         assert_eq!((&orders["reconciled_at"], &orders["interval"]), (&json!(at(0)), &json!(300_000)));
         assert_eq!((&orders["warnings"], &orders["baseline_next"]), (&json!(["odd"]), &json!(true)));
-        assert_eq!(orders["next_poll"], json!({"at": at(32), "because": "behind"}));
+        assert_eq!(orders["next_poll"], json!({"at": at(3), "because": "behind"}));
         assert_eq!(orders["last_poll"], serde_json::to_value(record(at(2))).expect("JSON"));
 
         let all = server.get("/v1/connectors").await;

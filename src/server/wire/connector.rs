@@ -57,7 +57,7 @@ pub struct ConnectorView {
     /// The interval that an adaptive schedule has come to, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<u64>,
-    /// When the next poll is, as far as is known.
+    /// When the next poll is; absent if never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_poll: Option<NextPoll>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,13 @@ impl ConnectorStatus {
 
 impl ConnectorView {
     /// Returns the view of a connector with this state, whose last poll this was.
-    pub fn new(connector: &Connector, state: Option<ConnectorState>, last_poll: Option<PollRecord>) -> Self {
+    pub fn new(
+        connector: &Connector,
+        state: Option<ConnectorState>,
+        last_poll: Option<PollRecord>,
+        now: Timestamp,
+    ) -> Self {
+        let due = connector.schedule.due(state.as_ref().map(ConnectorState::past).as_ref(), now);
         let view = Self {
             name: connector.name.clone(),
             title: connector.title.clone(),
@@ -140,13 +146,12 @@ impl ConnectorView {
             cursor: None,
             reconciled_at: None,
             interval: None,
-            next_poll: None,
-            last_poll: None,
+            next_poll: due.map(|due| NextPoll { at: due.at.max(now), because: due.because }),
+            last_poll,
         };
         // A state may be there before the first poll: somebody asked for a baseline.
         let Some(state) = state else { return view };
         let was_polled = state.polled_at > Timestamp::EPOCH;
-        let next_poll = |last: &PollRecord| Some(NextPoll { at: last.next?, because: last.next_because });
         Self {
             status: if was_polled { ConnectorStatus::of(&state) } else { ConnectorStatus::Waiting },
             polled_at: was_polled.then_some(state.polled_at),
@@ -164,8 +169,6 @@ impl ConnectorView {
             cursor: state.cursor,
             reconciled_at: state.reconciled_at,
             interval: state.interval,
-            next_poll: last_poll.as_ref().and_then(next_poll),
-            last_poll,
             ..view
         }
     }
