@@ -30,6 +30,7 @@ pub fn print(view: &ConnectorView, polls: &[PollRecord], output: &mut Output) ->
         ("interval", view.interval.map(|millis| format_duration(Duration::from_millis(millis)))),
         ("polled", Some(at(view.polled_at).unwrap_or_else(never))),
         ("succeeded", Some(at(view.succeeded_at).unwrap_or_else(never))),
+        ("changed", at(view.changed_at)),
         ("next", next),
         ("items", Some(view.items.to_string())),
         ("cursor", view.cursor.clone()),
@@ -79,6 +80,12 @@ pub fn news(view: &ConnectorView) -> Vec<String> {
     }
     if view.baseline_next {
         lines.push(format!("{name}: what its next complete poll finds is taken as seen and not sent, as was asked"));
+    }
+    if view.is_silent {
+        let since = time(view.changed_at);
+        lines.push(format!(
+            "{name}: no change since {since}, longer than `limits.silence`; does the source still work?"
+        ));
     }
     lines.extend(view.warnings.iter().map(|warning| format!("{name}: {warning}")));
     lines

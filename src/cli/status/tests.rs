@@ -98,6 +98,8 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
         ConnectorView { pass: Some(pass), ..view("prices", ConnectorStatus::Behind) },
         ConnectorView {
             awaiting_detail: 3,
+            changed_at: Some(at(0)),
+            is_silent: true,
             warnings: vec!["2 keys were found twice in one answer".to_owned()],
             ..view("releases", ConnectorStatus::Warning)
         },
@@ -120,6 +122,7 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
     tickets: 1500 created, 3 updated and 20 removed are held since 2026-11-20 12:00:00Z: 1500 items created at once, and `hold_above.created` is 1000. `pollhook approve tickets` sends them, `pollhook drop tickets` forgets them, `pollhook baseline tickets` takes them as seen
     prices: behind since 2026-11-20 12:00:00Z: it has more pages than one poll may read (`pagination.max_pages`); 4 polls so far, and the next one goes on at page 201
     releases: the detail of 3 items could not be had, so nothing is sent of that yet; each poll asks again
+    releases: no change since 2026-11-20 12:00:00Z, longer than `limits.silence`; does the source still work?
     releases: 2 keys were found twice in one answer
     stock: what its next complete poll finds is taken as seen and not sent, as was asked
     "#);
@@ -146,6 +149,7 @@ fn a_connector_is_shown_with_its_last_polls() {
     ];
     let orders = ConnectorView {
         title: Some("Orders of the shop".to_owned()),
+        changed_at: Some(at(0)),
         cursor: Some("2026-11-20T11:59:00Z".to_owned()),
         reconciled_at: Some(at(0)),
         interval: Some(300_000),
@@ -160,6 +164,7 @@ fn a_connector_is_shown_with_its_last_polls() {
     interval    5m
     polled      2026-11-20 12:00:00Z
     succeeded   2026-11-20 12:00:00Z
+    changed     2026-11-20 12:00:00Z
     next        2026-11-20 12:15:00Z, as it asked to wait
     items       1250
     cursor      2026-11-20T11:59:00Z

@@ -22,6 +22,12 @@ pub struct ConnectorView {
     pub polled_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub succeeded_at: Option<Timestamp>,
+    /// When a poll last found a change; before the first one, when the first poll began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Timestamp>,
+    /// Whether that is longer ago than `limits.silence`.
+    #[serde(default)]
+    pub is_silent: bool,
     /// How many items the source had when items were last compared.
     pub items: u64,
     /// How many polls in a row have failed.
@@ -79,7 +85,7 @@ pub enum ConnectorStatus {
     Ok,
     /// It was never polled.
     Waiting,
-    /// Something is odd about its source, or some items wait for their details.
+    /// Something is odd about its source, it has been silent for too long, or some items wait for their details.
     Warning,
     /// There is more to read than one poll may; the next one goes on.
     Behind,
@@ -109,7 +115,7 @@ impl ConnectorStatus {
             Self::Held
         } else if state.pass.is_some() {
             Self::Behind
-        } else if !state.warnings.is_empty() || state.awaiting_detail > 0 {
+        } else if !state.warnings.is_empty() || state.awaiting_detail > 0 || state.is_silent {
             Self::Warning
         } else {
             Self::Ok
@@ -133,6 +139,8 @@ impl ConnectorView {
             status: ConnectorStatus::Waiting,
             polled_at: None,
             succeeded_at: None,
+            changed_at: None,
+            is_silent: false,
             items: 0,
             failures: 0,
             failing_since: None,
@@ -156,6 +164,8 @@ impl ConnectorView {
             status: if was_polled { ConnectorStatus::of(&state) } else { ConnectorStatus::Waiting },
             polled_at: was_polled.then_some(state.polled_at),
             succeeded_at: state.succeeded_at,
+            changed_at: state.changed_at,
+            is_silent: state.is_silent,
             items: state.items,
             failures: state.failures,
             failing_since: state.failing_since,
