@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::Uri;
+use axum::http::header::{CONTENT_TYPE, LINK};
 use pollhook::clock::SystemClock;
 use pollhook::http::HttpClient;
 use pollhook::model::event::{Event, Route};
@@ -30,6 +31,7 @@ fn main() {
         some_changed().await;
         identical_bytes().await;
         many_connectors().await;
+        many_pages().await;
     });
 }
 
@@ -148,6 +150,50 @@ async fn many_connectors() {
     figure("1,000 connectors, all polled", format_args!("{:.0} polls/s", CONNECTORS as f64 / median.as_secs_f64()));
 }
 
+/// Serves so many pages of 100 items each, every time in another order of their bytes, so that they have to be compared.
+fn pages(count: usize) -> String {
+    let turn = AtomicUsize::new(0);
+    let turn = Arc::new(turn);
+    let router = Router::new().fallback(move |uri: Uri| {
+        let page: usize = uri.query().and_then(|query| query.rsplit_once("page=")?.1.parse().ok()).unwrap_or_default();
+        let body = listing_from(page * 100, 100, 0, turn.fetch_add(1, Ordering::Relaxed));
+        async move {
+            let next = if page + 1 < count { format!("<?page={}>; rel=\"next\"", page + 1) } else { String::new() };
+            ([(CONTENT_TYPE, "application/json".to_owned()), (LINK, next)], body)
+        }
+    });
+    format!("http://{}/items", loopback::serve(router))
+}
+
+/// Polls many pages of which nothing is new, and tells how much memory that takes at most.
+async fn many_pages() {
+    for count in [10, 500] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = pages(count);
+        let rules = format!(
+            "[connectors.c]\nevery = \"1h\"\nrequest.url = \"{url}\"\nresponse.items = \".items[]\"\nitem.key = \".id\"\npagination.link.max_pages = 1000\n"
+        );
+        let configuration = loopback::configuration(folder.path(), &rules);
+        let poller = Poller::new(configuration.connectors[0].clone(), context(&folder.path().join("data")));
+        for _ in 0..2 {
+            assert_eq!(poll(&poller).await.items, count * 100);
+        }
+        let before = resident("VmRSS:");
+        // From now on, the peak is that of what follows.
+        std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
+        assert_eq!(poll(&poller).await.items, count * 100);
+        let peak = resident("VmHWM:").saturating_sub(before);
+        figure(&format!("{count} pages of 100 known items: memory at most, beyond idle"), format_args!("{peak} KiB"));
+    }
+}
+
+/// Returns what the system says of this process's memory, in KiB.
+fn resident(what: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("the system says so");
+    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
+}
+
 /// Routes every event to nobody.
 pub struct Nobody;
 
@@ -160,7 +206,11 @@ impl Route for Nobody {
 /// Returns a listing of items of about 500 bytes each; the `changed` first ones are in another version than in other
 /// rounds.
 pub fn listing(count: usize, changed: usize, round: usize) -> Vec<u8> {
-    let items: Vec<String> = (0..count)
+    listing_from(0, count, changed, round)
+}
+
+fn listing_from(first: usize, count: usize, changed: usize, round: usize) -> Vec<u8> {
+    let items: Vec<String> = (first..first + count)
         .map(|number| {
             let version = if number < changed { round } else { 0 };
             format!(

@@ -210,7 +210,7 @@ impl Shown<'_> {
 
     fn print_outcome(&self, output: &mut Output) -> Result<(), Failure> {
         let completeness = match self.look.completeness {
-            Completeness::Complete => output.paint(Colour::Green, "complete"),
+            Completeness::Complete | Completeness::Known => output.paint(Colour::Green, "complete"),
             Completeness::Truncated => output.paint(Colour::Yellow, "truncated"),
             Completeness::Partial => output.paint(Colour::Red, "partial"),
         };

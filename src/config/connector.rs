@@ -4,6 +4,7 @@ use chrono_tz::Tz;
 
 use super::auth::auth;
 use super::changes::changes;
+use super::cursor::{check_cursor, cursor};
 use super::detail::detail;
 use super::digest::digest;
 use super::keys::{ADAPTIVE, nearest};
@@ -33,7 +34,7 @@ pub(super) fn connector(
     let mut texts = Texts::new(scope, params, fields.place);
     let schedule = schedule(scope, fields);
     let pages = fields.table("pagination");
-    let names = names_in_request(names_pages(pages.as_ref()));
+    let names = names_in_request(names_pages(pages.as_ref()), fields.entry("cursor").is_some());
     let request =
         required_table(fields, "request", "url").and_then(|fields| request(&texts.with_names(names), &fields));
     let auth = fields.table("auth").and_then(|fields| auth(&mut texts, &fields));
@@ -42,6 +43,10 @@ pub(super) fn connector(
     let response = response(fields);
     let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
     let changes = changes(fields);
+    let cursor = match fields.table("cursor") {
+        Some(fields) => cursor(&fields).map(Some),
+        None => Some(None),
+    };
     let detail = match fields.table("detail") {
         Some(fields) => detail(&texts, &fields).map(Some),
         None => Some(None),
@@ -49,7 +54,13 @@ pub(super) fn connector(
     let limits = fields.table_or_empty("limits")?;
     let (title, jitter) = (fields.text("title"), fields.duration("jitter"));
     let (request, pagination, response, item, changes) = (request?, pagination?, response?, item?, changes?);
-    let digest = digest(&texts, &request, &pagination, &response, &item, &changes);
+    let cursor = cursor?;
+    if let Some(cursor) = &cursor
+        && !check_cursor(fields, &request, cursor)
+    {
+        return None;
+    }
+    let digest = digest(&texts, &request, &pagination, &response, &item, cursor.as_ref(), &changes);
     Some(Connector {
         events_as: name.clone()?,
         name: name?,
@@ -64,7 +75,7 @@ pub(super) fn connector(
         pagination,
         response,
         item,
-        cursor: None,
+        cursor,
         detail: detail?,
         changes,
         rate: limits.rate("rate"),
@@ -75,8 +86,13 @@ pub(super) fn connector(
 }
 
 /// Returns what a connector's request can refer to, beside `params` and `now`.
-fn names_in_request(pages: bool) -> &'static [&'static str] {
-    if pages { &["page"] } else { &[] }
+fn names_in_request(pages: bool, cursor: bool) -> &'static [&'static str] {
+    match (pages, cursor) {
+        (false, false) => &[],
+        (true, false) => &["page"],
+        (false, true) => &["cursor"],
+        (true, true) => &["cursor", "page"],
+    }
 }
 
 /// Returns a table that must be written because something in it must.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::text::Texts;
 use crate::model::change::{ChangeRules, Lists};
 use crate::model::connector::{ItemRules, JsonTemplate, Method, Request, RequestBody, Response, RulesDigest};
+use crate::model::cursor::{CursorRules, CursorSource};
 use crate::model::expression::Expression;
 use crate::model::fingerprint::{BodyHash, Fingerprint};
 use crate::model::pagination::{PageParam, PageSize, Pagination, PagingStyle, TokenSource};
@@ -19,6 +20,7 @@ pub(super) fn digest(
     pagination: &Pagination,
     response: &Response,
     item: &ItemRules,
+    cursor: Option<&CursorRules>,
     changes: &ChangeRules,
 ) -> RulesDigest {
     let keys = json!({
@@ -30,6 +32,10 @@ pub(super) fn digest(
         "pagination": of_pages(pagination),
         "items": response.items.source(),
         "key": sources(&item.key),
+        "cursor": cursor.map(|rules| match &rules.value {
+            CursorSource::Item(expression) => json!({ "value": expression.source() }),
+            CursorSource::Answer(expression) => json!({ "answer": expression.source() }),
+        }),
         "filter": item.filter.as_ref().map(Expression::source),
     });
     let fingerprints = json!({

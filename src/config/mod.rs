@@ -7,6 +7,7 @@ mod auth;
 mod catalog;
 mod changes;
 mod connector;
+mod cursor;
 mod detail;
 mod diagnostic;
 mod digest;

@@ -27,6 +27,19 @@ pub struct Item {
     pub record: Record,
 }
 
+impl Item {
+    /// Returns the item without the page that it came from, which its record may keep in memory.
+    #[must_use]
+    pub fn detached(self) -> Self {
+        Self { record: self.record.detached(), ..self }
+    }
+
+    /// Returns about how many bytes it takes beyond its own size.
+    pub fn bytes(&self) -> usize {
+        self.key.len() + self.record.bytes()
+    }
+}
+
 /// An item's whole record: a value, or the text from which it is parsed when it is needed, because of most items nothing
 /// but the fingerprint is.
 #[derive(Debug, Clone)]
@@ -43,6 +56,22 @@ impl Record {
     /// Returns the record that has this JSON text, which has been parsed before: what is not JSON is no record.
     pub fn of_text(text: Bytes) -> Self {
         Self(Form::Text(text))
+    }
+
+    /// Returns the record with a text of its own.
+    fn detached(self) -> Self {
+        match self.0 {
+            Form::Text(text) => Self(Form::Text(Bytes::copy_from_slice(&text))),
+            form @ Form::Value(_) => Self(form),
+        }
+    }
+
+    /// Returns about how many bytes it takes in memory.
+    fn bytes(&self) -> usize {
+        match &self.0 {
+            Form::Text(text) => text.len(),
+            Form::Value(value) => json::bytes(value),
+        }
     }
 
     /// Returns the record's value, parsing it if need be.
@@ -98,6 +127,8 @@ pub struct SeenItem {
 pub enum Completeness {
     /// Every page was read.
     Complete,
+    /// Reading ended at a page that was known, as intended: there is nothing new, but who knows what is gone.
+    Known,
     /// A limit stopped paging.
     Truncated,
     /// Some page failed.

@@ -21,7 +21,19 @@ pub fn number(text: &str) -> Option<Number> {
     text.parse::<Number>().is_ok().then(|| Number::from_string_unchecked(text.to_owned()))
 }
 
-/// Tells whether a number in a JSON text has an exponent. Texts in it are skipped: hashes and colours look like that.
+/// Returns about how many bytes a value takes in memory.
+pub fn bytes(value: &Value) -> usize {
+    let below = match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(bytes).sum(),
+        // Each member has a place in a table as well.
+        Value::Object(members) => members.iter().map(|(name, member)| 64 + name.len() + bytes(member)).sum(),
+    };
+    size_of::<Value>() + below
+}
+
 /// Tells whether a number in this JSON has an exponent. What is in strings, such as `"2e7"`, does not count.
 fn has_exponent(json: &[u8]) -> bool {
     let mut left = json;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::auth::TokenError;
+use super::cursor::Incomparable;
 use crate::http::HttpError;
 use crate::model::connector::Connector;
 use crate::model::limits::HostName;
@@ -16,8 +17,19 @@ use crate::model::time::Timestamp;
 #[error("{message}")]
 pub struct PollFailure {
     message: String,
+    /// How the source refused what it was asked, if it did.
+    refusal: Option<Refusal>,
     /// The source asked not to be polled before this.
     pub not_before: Option<Timestamp>,
+}
+
+/// How a source refused what it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// What it was asked with is wrong, or not there any more.
+    Request,
+    /// It says that the cursor is too old.
+    Cursor,
 }
 
 /// The most characters of a failure's text.
@@ -26,7 +38,23 @@ const LONGEST_MESSAGE: usize = 2000;
 impl PollFailure {
     /// Returns the failure of a connector at an address.
     pub(super) fn at(connector: &Connector, address: &str, error: &PageError) -> Self {
-        Self::of(connector, &format!("{address}: {error}"))
+        let refusal = match error {
+            PageError::Status { says_too_old: true, .. } => Some(Refusal::Cursor),
+            // The others say that it is asked too often, too slowly, or by somebody who may not.
+            PageError::Status { status: Status(400 | 404 | 405 | 409 | 410 | 416 | 422), .. } => Some(Refusal::Request),
+            _ => None,
+        };
+        Self { refusal, ..Self::of(connector, &format!("{address}: {error}")) }
+    }
+
+    /// Tells whether the page that was asked for is not, or no longer, to be had.
+    pub(super) fn refuses_page(&self) -> bool {
+        self.refusal.is_some()
+    }
+
+    /// Tells whether the source says that the cursor is too old.
+    pub(super) fn refuses_cursor(&self) -> bool {
+        self.refusal == Some(Refusal::Cursor)
     }
 
     /// Returns the failure with the time before which the source asked not to be polled.
@@ -41,7 +69,7 @@ impl PollFailure {
             Some((end, _)) => format!("{}…", &whole[..end]),
             None => whole,
         };
-        Self { message, not_before: None }
+        Self { message, refusal: None, not_before: None }
     }
 }
 
@@ -59,7 +87,13 @@ pub enum PageError {
     #[error("the certificate in `tls.cert` expired at {expired_at}; a new one is needed")]
     Certificate { expired_at: Timestamp },
     #[error("the source answered {status}{hint}{excerpt}")]
-    Status { status: Status, hint: &'static str, excerpt: Excerpt },
+    Status {
+        status: Status,
+        hint: &'static str,
+        excerpt: Excerpt,
+        /// Whether it says that the cursor is too old.
+        says_too_old: bool,
+    },
     #[error("{host} allows no more requests until {until}: what it allows is spent")]
     Spent { host: HostName, until: Timestamp },
     #[error("the redirect {problem}")]
@@ -86,6 +120,10 @@ pub enum PageError {
     Reported { message: String },
     #[error("`{setting}` ({expression}) failed on the answer: {error}{excerpt}")]
     Response { setting: &'static str, expression: String, error: String, excerpt: Excerpt },
+    #[error("`cursor.answer` ({expression}) gives {found}, where a text or a number is needed")]
+    AnswerCursor { expression: String, found: &'static str },
+    #[error(transparent)]
+    Cursor(#[from] Incomparable),
     #[error("{item}: {problem}{}", item.excerpt)]
     Item { item: Place, problem: Box<ItemProblem> },
 }
@@ -115,6 +153,8 @@ pub enum ItemProblem {
     Key { expression: String, found: &'static str },
     #[error("the key has {0} bytes, and the most is {most}", most = super::extract::LONGEST_KEY)]
     LongKey(usize),
+    #[error("`cursor.value` ({expression}) gives {found}, where a text or a number is needed")]
+    Cursor { expression: String, found: &'static str },
     #[error("`item.data` ({expression}) gives {found} values, where one is needed")]
     Data { expression: String, found: usize },
 }

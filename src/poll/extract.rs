@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::cursor::{self, ValueError, Watermark};
 use super::decode::{decode, elements};
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use super::paginate::Clues;
 use crate::model::connector::Connector;
+use crate::model::cursor::{CursorRules, CursorSource};
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
 use crate::model::item::{Item, Record};
@@ -32,8 +34,10 @@ pub(super) struct Extraction {
     pub rows: Vec<KeyHash>,
     /// What the body says about the pages after it.
     pub clues: Clues,
+    /// The largest cursor value of all items, those that the filter leaves out included; or the answer's own.
+    pub watermark: Watermark,
     /// What the items' texts came to, if they were told apart; of more than [`MOST_TEXTS`] only so many that it shows.
-    pub meanings: Vec<Meaning>,
+    pub meanings: Vec<(blake3::Hash, Meaning)>,
 }
 
 /// Returns the items of a page, which is that of this number, counted from 1. An item is not parsed if it is remembered
@@ -55,7 +59,8 @@ pub(super) fn extract(
 /// Returns the items of a page without parsing it as a whole; `None` if that cannot be done, or if anything is wrong
 /// with it or with an item: then parsing it finds out what.
 fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes, memo: &Memo) -> Option<Extraction> {
-    let needs_value = connector.response.error.is_some() || Clues::are_needed(connector);
+    let needs_value =
+        connector.response.error.is_some() || Clues::are_needed(connector) || cursor::is_in_answer(connector);
     let names = connector.response.items.listing().filter(|_| !needs_value)?;
     let texts = elements(connector.response.format.as_ref(), content_type, body, &names)?;
     let most_levels = MOST_LEVELS.checked_sub(names.len() + 1)?;
@@ -63,24 +68,30 @@ fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes
         items: Vec::with_capacity(texts.len()),
         rows: Vec::with_capacity(texts.len()),
         clues: Clues::default(),
+        watermark: Watermark::default(),
         meanings: Vec::with_capacity(texts.len().min(MOST_TEXTS + 1)),
     };
     let mut canonical = Canonical::default();
     for text in texts {
         let text = text.get().as_bytes();
         let hash = blake3::hash(text);
-        let identity = match memo.get(&hash) {
-            Some(identity) => identity.clone(),
+        let meaning = match memo.get(&hash) {
+            Some(meaning) => meaning.clone(),
             None => {
                 let value = json::parse(text).ok().filter(|value| is_within(value, most_levels))?;
-                identify(connector, &value, &mut canonical).ok()?
+                understand(connector, &value, &mut canonical).ok()?
             }
         };
-        extraction.rows.push(identity.as_ref().map_or_else(|| row(hash.as_bytes()), |identity| identity.key_hash));
-        if extraction.meanings.len() <= MOST_TEXTS {
-            extraction.meanings.push((hash, identity.clone()));
+        if cursor::is_in_items(connector) {
+            extraction.watermark.raise(meaning.cursor.as_ref()).ok()?;
         }
-        extraction.items.extend(identity.map(|identity| item(identity, Record::of_text(body.slice_ref(text)))));
+        let identity = meaning.identity.as_ref();
+        extraction.rows.push(identity.map_or_else(|| row(hash.as_bytes()), |identity| identity.key_hash));
+        let record = || Record::of_text(body.slice_ref(text));
+        extraction.items.extend(identity.map(|identity| item(identity.clone(), record())));
+        if extraction.meanings.len() <= MOST_TEXTS {
+            extraction.meanings.push((hash, meaning));
+        }
     }
     Some(extraction)
 }
@@ -98,6 +109,7 @@ fn is_within(value: &Value, most: usize) -> bool {
 fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
     check_reported_error(connector, &value)?;
     let clues = Clues::of(connector, &value)?;
+    let mut watermark = cursor::value_of_answer(connector, &value).map_err(|error| answer_cursor(connector, error))?;
     // A failed expression leaves nothing to show, so that has to be set aside first.
     let excerpt = Excerpt::of_value(&connector.redactor, &value);
     let expression = &connector.response.items;
@@ -110,25 +122,58 @@ fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Ex
     let (mut items, mut rows) = (Vec::with_capacity(values.len()), Vec::with_capacity(values.len()));
     let mut canonical = Canonical::default();
     for (index, value) in values.into_iter().enumerate() {
-        match identify(connector, &value, &mut canonical) {
-            Ok(Some(identity)) => {
+        let meaning = understand(connector, &value, &mut canonical).map_err(|problem| PageError::Item {
+            item: Place { page, position: index + 1, excerpt: Excerpt::of_value(&connector.redactor, &value) },
+            problem: Box::new(problem),
+        })?;
+        if cursor::is_in_items(connector) {
+            watermark.raise(meaning.cursor.as_ref())?;
+        }
+        match meaning.identity {
+            Some(identity) => {
                 rows.push(identity.key_hash);
                 items.push(item(identity, value.into()));
             }
-            Ok(None) => {
+            None => {
                 canonical.push(&value);
                 rows.push(KeyHash(canonical.finish().0));
             }
-            Err(problem) => {
-                let excerpt = Excerpt::of_value(&connector.redactor, &value);
-                return Err(PageError::Item {
-                    item: Place { page, position: index + 1, excerpt },
-                    problem: Box::new(problem),
-                });
-            }
         }
     }
-    Ok(Extraction { items, rows, clues, meanings: Vec::new() })
+    Ok(Extraction { items, rows, clues, watermark, meanings: Vec::new() })
+}
+
+fn answer_cursor(connector: &Connector, error: ValueError) -> PageError {
+    let expression = match &connector.cursor {
+        Some(CursorRules { value: CursorSource::Answer(expression), .. }) => expression.source().to_owned(),
+        _ => String::new(),
+    };
+    match error {
+        ValueError::Expression(error) => PageError::Response {
+            setting: "cursor.answer",
+            expression,
+            error: error.message,
+            excerpt: Excerpt::default(),
+        },
+        ValueError::Kind(found) => PageError::AnswerCursor { expression, found },
+    }
+}
+
+/// Returns what a value means to the connector's rules.
+fn understand(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Meaning, ItemProblem> {
+    let cursor = cursor::value_of_item(connector, value).map_err(|error| {
+        let expression = match &connector.cursor {
+            Some(CursorRules { value: CursorSource::Item(expression), .. }) => expression.source().to_owned(),
+            _ => String::new(),
+        };
+        match error {
+            ValueError::Expression(error) => {
+                ItemProblem::Expression { setting: "cursor.value", expression, error: error.message }
+            }
+            ValueError::Kind(found) => ItemProblem::Cursor { expression, found },
+        }
+    })?;
+    Ok(Meaning { identity: identify(connector, value, canonical)?, cursor })
 }
 
 /// Returns what tells a row from others that has no key, because the filter leaves it out.

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::auth::{self, Authorized};
 use super::context::FetchContext;
+use super::cursor;
 use super::error::{Excerpt, PageError, Status};
 use super::request::PageRequest;
 use crate::http::header::{
@@ -270,7 +271,8 @@ impl Fetcher<'_> {
             _ => "",
         };
         let excerpt = Excerpt::of(&self.connector.redactor, &response.body);
-        PageError::Status { status: Status(response.status), hint, excerpt }
+        let says_too_old = cursor::is_too_old(self.connector, response);
+        PageError::Status { status: Status(response.status), hint, excerpt, says_too_old }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::context::FetchContext;
+use super::cursor::UNKNOWN_CLOCK_MARGIN;
 use super::error::PollFailure;
-use super::paginate::Pager;
-use super::walk::{Visit, Walked, Walker};
+use super::paginate::{Advance, Pager};
+use super::plan::{Plan, Refused};
+use super::walk::{Visit, Walker};
 use crate::model::connector::Connector;
 use crate::model::item::{Completeness, Item};
 
@@ -42,44 +44,60 @@ pub enum Problem {
 /// How many characters of each page a look shows.
 const ANSWER_SHOWN: usize = 1000;
 
-/// Polls once, without comparing anything and without leaving a trace.
+/// Polls once, as a first poll would, without comparing anything and without leaving a trace.
 pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
-    let mut walker = Walker::new(Arc::clone(connector), context.clone());
-    walker.answer_shown = ANSWER_SHOWN;
-    let found = match Pager::new(connector, None, context.clock.now(), None) {
-        Ok(pager) => walker.walk(pager, &[]).await,
-        Err(error) => Err(PollFailure::of(connector, &error)),
+    let mut look = Look {
+        pages: Vec::new(),
+        requests: 0,
+        items: Vec::new(),
+        completeness: Completeness::Complete,
+        truncation: None,
+        problem: None,
     };
-    let Walker { visits: pages, requests, .. } = walker;
-    match found {
-        Ok(Walked::Read(reading)) => {
-            let problem = match reading.failure {
-                Some(failure) => Some(Problem::Failed(failure)),
-                None if reading.items.is_empty() => Some(nothing_found(connector, &pages)),
-                None => None,
-            };
-            let completeness = reading.completeness;
-            Look {
-                pages,
-                requests,
-                items: reading.items,
-                completeness,
-                truncation: reading.truncation.map(|cause| cause.to_string()),
-                problem,
+    let mut walker = match walker(connector, context) {
+        Ok(walker) => walker,
+        Err(failure) => return look.failed(failure),
+    };
+    let failure = loop {
+        let page = match walker.next_page().await {
+            Ok(page) => page,
+            Err(failure) => break Some(failure),
+        };
+        look.items.extend(page.items);
+        match page.advance {
+            Advance::Next => {}
+            Advance::Last => break None,
+            Advance::Stop(cause) => {
+                look.completeness = Completeness::Truncated;
+                look.truncation = Some(cause.to_string());
+                break None;
             }
         }
-        Ok(Walked::Unchanged { completeness }) => {
-            Look { pages, requests, items: Vec::new(), completeness, truncation: None, problem: None }
-        }
-        Err(failure) => Look {
-            pages,
-            requests,
-            items: Vec::new(),
-            completeness: Completeness::Partial,
-            truncation: None,
-            problem: Some(Problem::Failed(failure)),
-        },
+    };
+    look.requests = walker.counts.requests;
+    look.pages = walker.visits;
+    match failure {
+        Some(failure) => look.failed(failure),
+        None if look.items.is_empty() => Look { problem: Some(nothing_found(connector, &look.pages)), ..look },
+        None => look,
     }
+}
+
+impl Look {
+    fn failed(self, failure: PollFailure) -> Self {
+        Self { completeness: Completeness::Partial, problem: Some(Problem::Failed(failure)), ..self }
+    }
+}
+
+fn walker(connector: &Arc<Connector>, context: &FetchContext) -> Result<Walker, PollFailure> {
+    let now = context.clock.now();
+    let plan = Plan::of(connector, None, Refused::default(), now - UNKNOWN_CLOCK_MARGIN, now)
+        .map_err(|error| PollFailure::of(connector, &error))?;
+    let pager =
+        Pager::new(connector, plan.cursor.as_deref(), now, None).map_err(|error| PollFailure::of(connector, &error))?;
+    let mut walker = Walker::new(Arc::clone(connector), context.clone(), pager);
+    walker.answer_shown = ANSWER_SHOWN;
+    Ok(walker)
 }
 
 fn nothing_found(connector: &Connector, pages: &[Visit]) -> Problem {

@@ -11,7 +11,10 @@ pub mod poller;
 pub mod report;
 
 mod auth;
+mod changes;
+mod compare;
 mod context;
+mod cursor;
 mod decode;
 mod extract;
 mod fetch;
@@ -19,13 +22,17 @@ mod memo;
 mod pace;
 mod paginate;
 mod patch;
+mod plan;
+mod polling;
 mod request;
 mod walk;
+mod warnings;
 
 pub use context::{FetchContext, PollContext};
 pub use error::PollFailure;
 pub use events::created_event;
 pub use look::{Look, Problem, look};
 pub use poller::Poller;
+pub use polling::MOST_PENDING_BYTES;
 pub use report::{ChangeCounts, PollOutcome, PollReport};
 pub use walk::Visit;

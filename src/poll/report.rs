@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use super::error::PollFailure;
+use super::walk::Counts;
 use crate::model::change::ChangeKind;
 use crate::model::item::Completeness;
+use crate::model::poll_record::{NextReason, PollRecord};
+use crate::model::schedule::Due;
 use crate::model::time::Timestamp;
 
 /// What came of a poll.
@@ -30,6 +33,8 @@ pub struct PollReport {
     pub recovered_after: u32,
     /// For how much longer the first page stands, as its answer says.
     pub fresh_for: Option<Duration>,
+    /// Why a truncated poll ended where it did.
+    pub cause: Option<String>,
     /// What is odd about the pages and items, for people.
     pub notes: Vec<String>,
 }
@@ -68,7 +73,36 @@ impl PollReport {
             failures: 0,
             recovered_after: 0,
             fresh_for: None,
+            cause: None,
             notes: Vec::new(),
+        }
+    }
+
+    /// Adds what was asked for and got.
+    pub(super) fn count(&mut self, counts: Counts) {
+        self.pages += counts.pages;
+        self.requests += counts.requests;
+        self.bytes += counts.bytes;
+    }
+
+    /// Returns what the history keeps of it. `next` is when the next poll is going to be.
+    pub(super) fn record(&self, next: Option<Due>) -> PollRecord {
+        PollRecord {
+            at: self.at,
+            elapsed: u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            outcome: self.outcome.as_str().to_owned(),
+            cause: self.outcome.failure().map(ToString::to_string).or_else(|| self.cause.clone()),
+            pages: self.pages as u64,
+            requests: self.requests as u64,
+            bytes: self.bytes as u64,
+            items: self.items as u64,
+            created: self.changes.created as u64,
+            updated: self.changes.updated as u64,
+            removed: self.changes.removed as u64,
+            held: 0,
+            notes: self.notes.clone(),
+            next: next.map(|next| next.at),
+            next_because: next.map_or(NextReason::Schedule, |next| next.because),
         }
     }
 }
@@ -118,6 +152,12 @@ impl ChangeCounts {
     /// Returns how many there were in all.
     pub fn total(&self) -> usize {
         self.created + self.updated + self.removed
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.created += more.created;
+        self.updated += more.updated;
+        self.removed += more.removed;
     }
 
     pub(super) fn count(&mut self, kind: ChangeKind) {

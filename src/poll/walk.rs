@@ -1,4 +1,4 @@
-//! All pages of one poll: seen to be unchanged, or read.
+//! The pages of one poll, one after the other: seen to be unchanged, or read.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
@@ -9,15 +9,18 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::context::FetchContext;
+use super::cursor::Watermark;
 use super::error::{PageError, PollFailure, beginning};
 use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
-use super::paginate::{Advance, PageRead, Pager, Truncation};
+use super::paginate::{Advance, PageRead, Pager};
 use super::request::PageRequest;
+use crate::http::server_time;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
-use crate::model::item::{Completeness, Item, PageMemory};
+use crate::model::item::{Item, PageMemory};
+use crate::model::pagination::PagePosition;
 
 /// The most pages that are remembered: of a longer poll, none is.
 pub(super) const MOST_PAGES_REMEMBERED: usize = 500;
@@ -26,16 +29,37 @@ pub(super) const MOST_PAGES_REMEMBERED: usize = 500;
 pub(super) struct Walker {
     connector: Arc<Connector>,
     context: FetchContext,
-    /// How much of each page's answer is shown in its visit.
+    pager: Pager,
+    /// How much of each page's answer is shown in its visit; if none is, visits are not kept.
     pub answer_shown: usize,
     /// What texts came to in an earlier poll under the same rules.
     pub memo: Arc<Memo>,
+    /// What they came to in this one.
+    pub new_memo: Memo,
     /// Every page that was answered, in the order of the requests.
     pub visits: Vec<Visit>,
-    /// How many requests were sent, redirects and repeated tries included.
-    pub requests: usize,
+    pub counts: Counts,
     /// For how much longer the first page stands, as its answer says.
     pub fresh_for: Option<Duration>,
+    /// How far the source's clock is ahead of ours, in milliseconds, as its last answer said.
+    pub clock_ahead: Option<i64>,
+    /// How many pages were read.
+    read: usize,
+    /// The first page, if it was fetched already to see whether it is as it was.
+    at_hand: Option<Box<FetchedPage>>,
+    /// What to remember of the pages that were read; `None` if that is nothing.
+    memory: Option<Vec<PageMemory>>,
+}
+
+/// What a poll asked for and got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Pages that were answered.
+    pub pages: usize,
+    /// Requests that were sent, redirects and repeated tries included.
+    pub requests: usize,
+    /// Of all answers, after decompression.
+    pub bytes: usize,
 }
 
 /// One page that was answered.
@@ -56,153 +80,85 @@ pub struct Visit {
     pub answer: String,
 }
 
-/// What a walk came to.
+/// A page that was read.
 #[derive(Debug)]
-pub(super) enum Walked {
-    /// All pages are those of the last poll.
-    Unchanged {
-        completeness: Completeness,
-    },
-    Read(Reading),
-}
-
-/// The items of a poll's pages.
-#[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Page {
     pub items: Vec<Item>,
-    /// What their texts came to.
-    pub memo: Memo,
-    /// What to remember of the pages; empty if nothing is to be.
-    pub pages: Vec<PageMemory>,
-    pub completeness: Completeness,
-    /// Why a truncated poll ended where it did.
-    pub truncation: Option<Truncation>,
-    /// Why a partial poll ended where it did.
-    pub failure: Option<PollFailure>,
-    /// Whether there are pages that cannot be asked for without their secrets, and so cannot be remembered.
-    has_secret_pages: bool,
+    /// How many values `response.items` gave, before `item.filter`.
+    pub yielded: usize,
+    /// The largest cursor value of these.
+    pub watermark: Watermark,
+    /// What follows it.
+    pub advance: Advance,
 }
 
-struct Page {
+struct FetchedPage {
     url: Url,
     answer: Answer,
     hash: BodyHash,
 }
 
-/// Whether pages are those that are remembered.
-enum Revisit {
-    Unchanged {
-        completeness: Completeness,
-    },
-    /// They are not. The first page, if it is at hand, need not be fetched again.
-    Differs(Option<Box<Page>>),
-}
-
 impl Walker {
-    pub fn new(connector: Arc<Connector>, context: FetchContext) -> Self {
+    /// Returns a walker that has asked for nothing yet, and begins at the pager's present page.
+    pub fn new(connector: Arc<Connector>, context: FetchContext, pager: Pager) -> Self {
         Self {
             connector,
             context,
+            pager,
             answer_shown: 0,
             memo: Arc::default(),
+            new_memo: Memo::default(),
             visits: Vec::new(),
-            requests: 0,
+            counts: Counts::default(),
             fresh_for: None,
+            clock_ahead: None,
+            read: 0,
+            at_hand: None,
+            memory: Some(Vec::new()),
         }
     }
 
-    /// Walks all pages. Pages are compared with `remembered` ones first, if there are any, and read only if some of
-    /// them differ. Fails if the first page does.
-    pub async fn walk(&mut self, pager: Pager, remembered: &[PageMemory]) -> Result<Walked, PollFailure> {
-        let first_page = if remembered.is_empty() {
-            None
-        } else {
-            match self.revisit(&pager, remembered).await? {
-                Revisit::Unchanged { completeness } => return Ok(Walked::Unchanged { completeness }),
-                Revisit::Differs(page) => page,
-            }
-        };
-        self.read(pager, first_page).await.map(Walked::Read)
-    }
-
-    /// Asks whether the pages are still those that are remembered, in the same chain.
-    async fn revisit(&mut self, pager: &Pager, remembered: &[PageMemory]) -> Result<Revisit, PollFailure> {
-        let mut request = pager.request().clone();
+    /// Asks whether the pages are still those that are remembered, in the same chain. If the first page, already, is
+    /// not, it need not be fetched again to be read.
+    pub async fn is_unchanged(&mut self, remembered: &[PageMemory]) -> Result<bool, PollFailure> {
+        let mut request = self.pager.request().clone();
         for (index, memory) in remembered.iter().enumerate() {
             if shown(&self.connector, &request.url) != memory.url {
-                return Ok(Revisit::Differs(None));
+                return Ok(false);
             }
-            let answer = self.fetch(pager.home(), &request, Some(memory)).await?;
+            let answer = self.fetch(&request, Some(memory)).await?;
             if !answer.is_not_modified() {
                 let hash = hash(&answer.response.body).await;
                 if hash != memory.body {
-                    let page = (index == 0).then(|| Box::new(Page { url: request.url, answer, hash }));
-                    return Ok(Revisit::Differs(page));
+                    self.at_hand = (index == 0).then(|| Box::new(FetchedPage { url: request.url, answer, hash }));
+                    return Ok(false);
                 }
             }
             let (headers, is_not_modified) = (&answer.response.headers, answer.is_not_modified());
-            let next = pager
+            let next = self
+                .pager
                 .next_of_unchanged(&answer.url, headers, is_not_modified, memory.next.as_ref())
-                .map_err(|error| self.failed_at(&request, &error))?;
+                .map_err(|error| self.failed_at(&request.url, &error))?;
             if next != memory.next {
-                return Ok(Revisit::Differs(None));
+                return Ok(false);
             }
             let Some(next) = next else { break };
-            request = pager.request_at(&next).map_err(|error| self.failed_at(&request, &error))?;
-        }
-        let ended = remembered.last().is_none_or(|last| last.next.is_none());
-        let completeness = if ended { Completeness::Complete } else { Completeness::Truncated };
-        Ok(Revisit::Unchanged { completeness })
-    }
-
-    /// Reads all pages, page by page. The bytes of those whose items are texts in them stay in memory.
-    async fn read(&mut self, mut pager: Pager, first_page: Option<Box<Page>>) -> Result<Reading, PollFailure> {
-        let mut reading = Reading {
-            items: Vec::new(),
-            memo: Memo::default(),
-            pages: Vec::new(),
-            completeness: Completeness::Complete,
-            truncation: None,
-            failure: None,
-            has_secret_pages: false,
-        };
-        let mut at_hand = first_page;
-        for number in 1.. {
-            match self.read_page(number, &mut pager, at_hand.take(), &mut reading).await {
-                Ok(Advance::Next) => {}
-                Ok(Advance::Last) => break,
-                Ok(Advance::Stop(truncation)) => {
-                    reading.completeness = Completeness::Truncated;
-                    reading.truncation = Some(truncation);
-                    break;
-                }
-                Err(failure) if number == 1 => return Err(failure),
-                Err(failure) => {
-                    reading.completeness = Completeness::Partial;
-                    reading.failure = Some(failure);
-                    break;
-                }
+            if index + 1 < remembered.len() {
+                request = self.pager.request_at(&next).map_err(|error| self.failed_at(&request.url, &error))?;
             }
         }
-        if reading.pages.len() > MOST_PAGES_REMEMBERED || reading.has_secret_pages {
-            reading.pages.clear();
-        }
-        Ok(reading)
+        Ok(true)
     }
 
-    /// Reads the pager's present page and goes on to the next one.
-    async fn read_page(
-        &mut self,
-        number: usize,
-        pager: &mut Pager,
-        at_hand: Option<Box<Page>>,
-        reading: &mut Reading,
-    ) -> Result<Advance, PollFailure> {
-        let request = pager.request().clone();
-        let (answer, hash) = match at_hand {
+    /// Reads the present page and goes on to the next one.
+    pub async fn next_page(&mut self) -> Result<Page, PollFailure> {
+        let request = self.pager.request().clone();
+        let (answer, hash) = match self.at_hand.take() {
             Some(page) if page.url == request.url => (page.answer, Some(page.hash)),
-            _ => (self.fetch(pager.home(), &request, None).await?, None),
+            _ => (self.fetch(&request, None).await?, None),
         };
+        self.read += 1;
+        let number = self.read;
         let connector = Arc::clone(&self.connector);
         let memo = Arc::clone(&self.memo);
         let content_type = answer.content_type().map(str::to_owned);
@@ -211,9 +167,7 @@ impl Walker {
             let extraction = extract(&connector, number, content_type.as_deref(), &body, &memo)?;
             Ok((extraction, hash.unwrap_or_else(|| BodyHash::of(&body))))
         });
-        let (extraction, hash) = understood
-            .await
-            .map_err(|error| PollFailure::at(&self.connector, &shown(&self.connector, &answer.url), &error))?;
+        let (extraction, hash) = understood.await.map_err(|error| self.failed_at(&answer.url, &error))?;
         let page = PageRead {
             url: &answer.url,
             headers: &answer.response.headers,
@@ -221,55 +175,77 @@ impl Walker {
             rows: &extraction.rows,
             body: hash,
         };
-        let advance = pager.advance(&page).map_err(|error| self.failed_at(&request, &error))?;
-        let next = if advance == Advance::Last { None } else { pager.position() };
-        reading.has_secret_pages |= advance != Advance::Last && next.is_none();
+        let advance = self.pager.advance(&page).map_err(|error| self.failed_at(&request.url, &error))?;
         if let Some(visit) = self.visits.last_mut() {
             visit.yielded = extraction.rows.len();
             visit.items = extraction.items.len();
         }
-        reading.items.extend(extraction.items);
-        reading.memo.extend(extraction.meanings);
-        reading.pages.push(PageMemory {
-            url: shown(&self.connector, &request.url),
-            etag: answer.etag(),
-            last_modified: answer.last_modified(),
-            body: hash,
-            next,
-        });
-        Ok(advance)
+        self.new_memo.extend(extraction.meanings);
+        self.remember(&request, &answer, hash, &advance);
+        let (items, watermark) = (extraction.items, extraction.watermark);
+        Ok(Page { items, yielded: extraction.rows.len(), watermark, advance })
     }
 
-    async fn fetch(
-        &mut self,
-        home: &Url,
-        request: &PageRequest,
-        remembered: Option<&PageMemory>,
-    ) -> Result<Answer, PollFailure> {
+    /// Returns the page that would be read next, in a form that can be kept; `None` if it cannot be asked for without
+    /// its secrets.
+    pub fn position(&self) -> Option<PagePosition> {
+        self.pager.position()
+    }
+
+    /// Returns what to remember of the pages that were read, if it was all of them.
+    pub fn take_memory(&mut self) -> Vec<PageMemory> {
+        self.memory.take().unwrap_or_default()
+    }
+
+    fn remember(&mut self, request: &PageRequest, answer: &Answer, body: BodyHash, advance: &Advance) {
+        let next = if *advance == Advance::Last { None } else { self.pager.position() };
+        let has_secrets = *advance != Advance::Last && next.is_none();
+        self.memory = self.memory.take().filter(|pages| pages.len() < MOST_PAGES_REMEMBERED && !has_secrets);
+        if let Some(pages) = &mut self.memory {
+            pages.push(PageMemory {
+                url: shown(&self.connector, &request.url),
+                etag: answer.etag(),
+                last_modified: answer.last_modified(),
+                body,
+                next,
+            });
+        }
+    }
+
+    async fn fetch(&mut self, request: &PageRequest, remembered: Option<&PageMemory>) -> Result<Answer, PollFailure> {
         let began = self.context.clock.monotonic();
-        let mut fetcher =
-            Fetcher { connector: &self.connector, context: &self.context, home: home.clone(), requests: 0 };
+        let home = self.pager.home().clone();
+        let mut fetcher = Fetcher { connector: &self.connector, context: &self.context, home, requests: 0 };
         let result = fetcher.fetch(request, remembered).await;
-        self.requests += fetcher.requests;
-        let answer = result
-            .map_err(|FetchError { error, not_before }| self.failed_at(request, &error).and_not_before(not_before))?;
-        if self.visits.is_empty() {
+        self.counts.requests += fetcher.requests;
+        let answer = result.map_err(|FetchError { error, not_before }| {
+            self.failed_at(&request.url, &error).and_not_before(not_before)
+        })?;
+        if self.counts.pages == 0 {
             self.fresh_for = answer.fresh_for();
         }
-        self.visits.push(Visit {
-            url: shown(&self.connector, &request.url),
-            status: answer.response.status,
-            bytes: answer.response.body.len(),
-            elapsed: self.context.clock.monotonic().saturating_sub(began),
-            yielded: 0,
-            items: 0,
-            answer: beginning(&self.connector.redactor, &answer.response.body, self.answer_shown),
-        });
+        self.counts.pages += 1;
+        self.counts.bytes += answer.response.body.len();
+        let now = self.context.clock.now();
+        if let Some(theirs) = server_time(&answer.response.headers, now) {
+            self.clock_ahead = Some(theirs.as_millis() - now.as_millis());
+        }
+        if self.answer_shown > 0 {
+            self.visits.push(Visit {
+                url: shown(&self.connector, &request.url),
+                status: answer.response.status,
+                bytes: answer.response.body.len(),
+                elapsed: self.context.clock.monotonic().saturating_sub(began),
+                yielded: 0,
+                items: 0,
+                answer: beginning(&self.connector.redactor, &answer.response.body, self.answer_shown),
+            });
+        }
         Ok(answer)
     }
 
-    fn failed_at(&self, request: &PageRequest, error: &PageError) -> PollFailure {
-        PollFailure::at(&self.connector, &shown(&self.connector, &request.url), error)
+    fn failed_at(&self, url: &Url, error: &PageError) -> PollFailure {
+        PollFailure::at(&self.connector, &shown(&self.connector, url), error)
     }
 }
 

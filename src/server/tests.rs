@@ -158,7 +158,7 @@ async fn a_connector_says_all_that_is_known_of_it() {
         assert_eq!(waiting.get("polled_at"), None);
         let whole = ConnectorState {
             hold: Some(Hold { since: at(1), cause: "too many".to_owned(), created: 9, updated: 0, removed: 2 }),
-            pass: Some(Pass { since: at(0), position: PagePosition::Number(51), cursor: None, polls: 2 }),
+            pass: Some(Pass { polls: 2, ..Pass::new(at(0), PagePosition::Number(51)) }),
             awaiting_detail: 3,
             cursor: Some("2026".to_owned()),
             reconciled_at: Some(at(0)),
@@ -198,8 +198,7 @@ async fn the_word_for_a_connector_is_that_of_its_worst_trouble() {
                 1 => (troubled.warnings, expected) = (vec!["odd".to_owned()], "warning"),
                 2 => {
                     let position = PagePosition::Number(2);
-                    (troubled.pass, expected) =
-                        (Some(Pass { since: at(0), position, cursor: None, polls: 1 }), "behind");
+                    (troubled.pass, expected) = (Some(Pass::new(at(0), position)), "behind");
                 }
                 3 => {
                     let hold = Hold { since: at(0), cause: String::new(), created: 1, updated: 0, removed: 0 };

@@ -189,6 +189,10 @@ pub struct ConnectorState {
     /// When the source was last read as a whole, where it is usually asked only for what is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reconciled_at: Option<Timestamp>,
+    /// When a poll last read its source to the last page, or to one that was known from then on: what was seen since
+    /// may have been read with a gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_through_at: Option<Timestamp>,
     /// Set while there is more to read than one poll may: where the next poll goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<Pass>,
@@ -216,15 +220,28 @@ pub struct ConnectorState {
 /// A walk through more pages than one poll may read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pass {
-    /// When its first poll began. Items seen since then are not known for the purpose of `stop = "known"`.
+    /// When its first poll began.
     pub since: Timestamp,
     /// Where the next poll goes on.
     pub position: PagePosition,
+    /// What the source is asked with; `None` if it is asked for everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_with: Option<String>,
+    /// Whether what it finds is taken as seen, because the rules for keys were edited.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takes_as_seen: bool,
     /// The largest cursor value so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// How many polls it has taken so far.
     pub polls: u32,
+}
+
+impl Pass {
+    /// Returns a pass whose first poll began at this time, and that goes on with this page.
+    pub fn new(since: Timestamp, position: PagePosition) -> Self {
+        Self { since, position, asked_with: None, takes_as_seen: false, cursor: None, polls: 1 }
+    }
 }
 
 /// Changes that wait for somebody to approve, drop or baseline them.
@@ -269,6 +286,7 @@ impl ConnectorState {
             last_error: None,
             not_before: None,
             reconciled_at: None,
+            read_through_at: None,
             pass: None,
             hold: None,
             awaiting_detail: 0,

@@ -205,6 +205,7 @@ mod tests {
             failures: 0,
             recovered_after: 0,
             fresh_for: None,
+            cause: None,
             notes: Vec::new(),
         };
         let connector = "orders".parse().expect("a name");

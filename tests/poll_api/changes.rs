@@ -119,7 +119,7 @@ async fn keys_are_text_as_it_is_and_numbers_as_they_are_written() {
     let report = world.poll().await;
     assert_eq!(report.outcome, PollOutcome::Compared(Completeness::Complete));
     let keys: Vec<String> = world.events().await.iter().map(|event| event.key.clone()).collect();
-    assert_eq!(keys, ["ä \"1\"", "true", "1.50"]);
+    assert_eq!(keys, ["ä \"1\"", "1.50", "true"]);
     assert_eq!(report.notes, ["2 items have the key 1.50"]);
 }
 

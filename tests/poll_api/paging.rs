@@ -33,7 +33,10 @@ async fn paging_stops_at_max_pages_and_says_so() {
     let world = World::new(LINK, pages(|number| Some(format!("?page={}", number + 1)))).await;
     let report = world.poll().await;
     assert_eq!((report.outcome, report.pages), (PollOutcome::Compared(Completeness::Truncated), 4));
-    assert_eq!(report.notes, ["paging stopped: there are more than 4 pages (max_pages)"]);
+    let warning =
+        "paging stopped: there are more than 4 pages (max_pages); what follows is not read, unless you raise it";
+    assert_eq!(report.notes, [warning]);
+    assert_eq!(world.state().await.expect("it was polled").warnings, [warning]);
 }
 
 #[tokio::test]
@@ -76,6 +79,7 @@ async fn a_page_that_fails_ends_the_poll_but_not_what_came_before() {
 
     // The first page is again as it was at the last complete poll, but what is remembered of items is newer.
     world.source.respond(pages(|number| (number < 2).then(|| "?page=2".to_owned())));
+    assert_eq!(world.changes().await, [""; 0], "rows may have moved from page to page");
     assert_eq!(world.changes().await, ["removed 3"]);
 }
 

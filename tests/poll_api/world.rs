@@ -149,7 +149,8 @@ impl World {
         self.store.connector_state(&name()).await.expect("the store works")
     }
 
-    /// Returns all that is remembered but how polls failed and when the last one was.
+    /// Returns all that is remembered but how polls failed, when the last one was, and what is remembered of pages, which
+    /// a failure forgets.
     pub async fn memory(&self) -> String {
         let state = self.state().await.map(|state| ConnectorState {
             polled_at: Timestamp::EPOCH,
@@ -157,6 +158,7 @@ impl World {
             failing_since: None,
             last_error: None,
             not_before: None,
+            pages: Vec::new(),
             ..state
         });
         let seen = self.store.seen_items(&name(), SeenSelection::All).await.expect("the store works");

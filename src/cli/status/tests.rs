@@ -90,7 +90,7 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
         updated: 3,
         removed: 20,
     };
-    let pass = Pass { since: at(0), position: PagePosition::Number(201), cursor: None, polls: 4 };
+    let pass = Pass { polls: 4, ..Pass::new(at(0), PagePosition::Number(201)) };
     let connectors = [
         failing(),
         ConnectorView { failures: 1, error: None, ..view("invoices", ConnectorStatus::Failing) },

@@ -22,7 +22,7 @@ pub(super) static CHANGES: Keys = Keys {
         Key::new(
             "removed_after",
             Kind::Count(1, 250),
-            "In how many complete polls in a row a removed item is missing.",
+            "In how many complete polls in a row a removed item is missing; at least 2 where a poll reads several pages.",
         )
         .or("1"),
         Key::new(

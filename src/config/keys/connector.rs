@@ -2,6 +2,7 @@
 
 use super::auth::{AUTH, TLS};
 use super::changes::CHANGES;
+use super::cursor::CURSOR;
 use super::detail::DETAIL;
 use super::pagination::PAGINATION;
 use super::response::RESPONSE;
@@ -68,7 +69,11 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new("item", Kind::Table(&ITEM), "What identifies an item and what of it counts."),
         Key::new("changes", Kind::Table(&CHANGES), "Which changes become events, and how they are recognised."),
         Key::new("tls", Kind::Table(&TLS), "Certificates of your own."),
-        Key::later("cursor", "The watermark that an incremental API is asked from."),
+        Key::new(
+            "cursor",
+            Kind::Table(&CURSOR),
+            "The watermark that an incremental API is asked from: `{{ cursor }}`.",
+        ),
         Key::new("detail", Kind::Table(&DETAIL), "A second request for each new or changed item."),
         Key::later("each", "One poll over several values, such as a list of repositories."),
         Key::new("limits", Kind::Table(&LIMITS), "How often the API may be asked, and how long it may be silent."),

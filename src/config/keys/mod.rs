@@ -6,6 +6,7 @@
 mod auth;
 mod changes;
 mod connector;
+mod cursor;
 mod detail;
 mod pagination;
 mod response;

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::model::change::Lists;
-use crate::model::fingerprint::Fingerprint;
+use crate::model::fingerprint::{Fingerprint, KeyHash};
+use crate::poll::compare::{Comparison, Duplicate, Finding, PageIs};
 
 /// Items from `key=version` words.
 fn items(listing: &str) -> Vec<Item> {
@@ -26,14 +27,22 @@ fn item(key: &str, version: &str) -> Item {
 }
 
 fn everything() -> ChangeRules {
-    ChangeRules { events: ChangeKind::ALL.to_vec(), lists: Lists::Everything, ..ChangeRules::default() }
+    ChangeRules {
+        events: ChangeKind::ALL.to_vec(),
+        lists: Lists::Everything,
+        empty: EmptyRule::Ok,
+        ..ChangeRules::default()
+    }
 }
 
 /// A store of seen items in memory, and the polls that fill it.
 struct History {
     rules: ChangeRules,
     footing: Footing,
+    epoch: u8,
     completeness: Completeness,
+    /// How many items a page has.
+    page: usize,
     now: Timestamp,
     seen: BTreeMap<KeyHash, SeenItem>,
 }
@@ -43,7 +52,9 @@ impl History {
         Self {
             rules,
             footing: Footing::First,
+            epoch: 0,
             completeness: Completeness::Complete,
+            page: usize::MAX,
             now: Timestamp::from_millis(1_795_000_000_123),
             seen: BTreeMap::new(),
         }
@@ -56,36 +67,55 @@ impl History {
         history
     }
 
-    fn detect(&mut self, items: &[Item]) -> Detection {
+    fn compare(&mut self, items: &[Item]) -> Comparison {
         self.now = self.now + Duration::from_secs(60);
-        let seen: Vec<SeenItem> = self.seen.values().cloned().collect();
-        let detection = detect(&self.rules, self.footing, &seen, items, self.completeness, self.now);
-        for finding in &detection.findings {
+        let detector = Detector::new(self.rules.clone(), self.footing, self.epoch, self.now);
+        let mut comparison = Comparison::new(detector);
+        for page in items.chunks(self.page) {
+            let asked = comparison.asks_for(page);
+            let seen: Vec<SeenItem> = asked.iter().filter_map(|hash| self.seen.get(hash)).cloned().collect();
+            comparison.take(page.to_vec(), &seen, None);
+        }
+        comparison
+    }
+
+    fn detect(&mut self, items: &[Item]) -> Vec<Finding> {
+        let mut comparison = self.compare(items);
+        let detector = Detector::new(self.rules.clone(), self.footing, self.epoch, self.now);
+        if !detector.believes(self.completeness) {
+            return Vec::new();
+        }
+        let mut findings = comparison.decide();
+        let listing = Listing {
+            completeness: self.completeness,
+            is_full: true,
+            pages: items.len().div_ceil(self.page).max(1),
+            is_empty: items.is_empty(),
+        };
+        if let Some(needed) = detector.believes_missing(listing) {
+            let seen: Vec<SeenItem> = self.seen.values().cloned().collect();
+            findings.extend(comparison.missing(&seen, needed));
+        }
+        for finding in &findings {
             self.seen.insert(finding.seen.key_hash, finding.seen.clone());
         }
         if self.completeness != Completeness::Partial {
             self.footing = Footing::Usual;
         }
-        detection
+        findings
     }
 
     /// Polls a listing and returns its changes: `+a=1` created, `*a=1` reappeared, `~a=1` updated, `-a` removed.
     fn poll(&mut self, listing: &str) -> String {
-        let items = items(listing);
-        let detection = self.detect(&items);
         let mut text = String::new();
-        for finding in &detection.findings {
+        for finding in self.detect(&items(listing)) {
             let Some(change) = finding.change else { continue };
-            let subject = finding.item.map_or_else(
-                || finding.seen.key.clone().expect("a removed item has its key"),
-                |index| {
-                    format!(
-                        "{}={}",
-                        items[index].key,
-                        items[index].record.value()["version"].as_str().expect("a version")
-                    )
-                },
-            );
+            let subject = match &finding.item {
+                Some(item) => {
+                    format!("{}={}", item.key, item.record.value()["version"].as_str().expect("a version"))
+                }
+                None => finding.seen.key.expect("a removed item has its key"),
+            };
             let sign = match (change.kind, change.reappeared) {
                 (ChangeKind::Created, false) => '+',
                 (ChangeKind::Created, true) => '*',
@@ -121,6 +151,7 @@ fn the_first_poll_takes_as_seen_what_the_rules_say() {
     check(FirstPoll::Send, "c=1 a=1 b=1", "+c=1 +a=1 +b=1");
     check(FirstPoll::Latest(2), "c=1 a=1 b=1", "+c=1 +a=1");
     check(FirstPoll::Latest(2), "c=1 c=1 b=1 a=1", "+c=1 +b=1");
+    check(FirstPoll::Latest(2), "c=1 b=1 c=2 a=1", "+c=2 +b=1");
     check(FirstPoll::Latest(9), "c=1", "+c=1");
     check(FirstPoll::Latest(0), "c=1", "");
     check(FirstPoll::Send, "", "");
@@ -191,8 +222,8 @@ fn a_key_that_comes_twice_counts_once() {
     assert_eq!(history.poll("a=2 b=1 a=1"), "", "the version that is known still shows");
     assert_eq!(history.poll("a=2 b=1 a=3"), "~a=3", "the last one counts");
     assert_eq!(history.poll("c=1 a=3 b=1 c=2"), "+c=2");
-    let notes = history.detect(&items("a=3 a=3 b=1 c=2 a=3")).notes;
-    assert_eq!(notes, [Note::DuplicateKey { key: "a".to_owned(), count: 3 }]);
+    let comparison = history.compare(&items("a=3 a=3 b=1 c=2 a=3"));
+    assert_eq!(comparison.duplicates(), [Duplicate { key: "a".to_owned(), count: 3 }]);
 }
 
 #[test]
@@ -222,13 +253,18 @@ fn new_rules_for_keys_forget_the_old_ones_even_if_the_listing_is_cut() {
 #[test]
 fn new_rules_for_fingerprints_update_nothing() {
     let mut history = History::after(everything(), "a=1 b=1 c=1");
-    assert_eq!(history.poll_on(Footing::Refingerprint, "a=x b=y d=z"), "+d=z -c");
+    history.epoch += 1;
+    assert_eq!(history.poll("a=x b=1 d=z"), "+d=z -c");
     assert_eq!(history.poll("a=x b=2 d=z"), "~b=2");
+    history.epoch += 1;
+    assert_eq!(history.poll_as(Completeness::Partial, "a=y"), "", "each item is by itself");
+    assert_eq!(history.poll("a=z b=3 c=1 d=z"), "~a=z *c=1");
+    assert_eq!(history.poll("a=z b=4 c=1 d=z"), "~b=4");
 }
 
 #[test]
 fn a_partial_poll_says_nothing_before_there_is_a_baseline_or_under_new_rules() {
-    for footing in [Footing::First, Footing::Rebaseline, Footing::Refingerprint] {
+    for footing in [Footing::First, Footing::Rebaseline] {
         let mut history = History::after(everything(), "a=1");
         let before = history.seen.clone();
         history.footing = footing;
@@ -255,7 +291,7 @@ fn items_that_left_a_list_of_recent_ones_are_not_removed_when_it_becomes_a_list_
 
 #[test]
 fn memory_is_rewritten_only_for_a_reason() {
-    let rewritten = |history: &mut History, listing: &str| history.detect(&items(listing)).findings.len();
+    let rewritten = |history: &mut History, listing: &str| history.detect(&items(listing)).len();
     let mut history = History::after(ChangeRules::default(), "a=1 b=1");
     assert_eq!(rewritten(&mut history, "a=1 b=1"), 0);
     assert_eq!(rewritten(&mut history, "a=1 b=2"), 1);
@@ -270,6 +306,72 @@ fn memory_is_rewritten_only_for_a_reason() {
     }
 }
 
+#[test]
+fn one_poll_of_several_pages_or_of_nothing_does_not_prove_a_removal() {
+    let mut history = History::after(everything(), "a=1 b=1 c=1");
+    history.page = 1;
+    assert_eq!(history.poll("a=1 b=1"), "");
+    assert_eq!(history.poll("a=1 b=1"), "-c");
+    history.page = 3;
+    assert_eq!(history.poll("a=1"), "-b", "a page that is all there is");
+
+    let mut history = History::after(ChangeRules { empty: EmptyRule::Suspicious, ..everything() }, "a=1 b=1");
+    assert_eq!(history.poll(""), "");
+    assert_eq!(history.poll(""), "");
+    assert_eq!(history.poll("a=1 b=1"), "", "it was a flap");
+    assert_eq!(history.poll(""), "");
+    assert_eq!(history.poll(""), "");
+    assert_eq!(history.poll(""), "-a -b");
+}
+
+#[test]
+fn what_is_known_on_a_page_is_also_known_on_a_later_one() {
+    let mut history = History::after(everything(), "a=1 b=1 c=1");
+    history.page = 2;
+    assert_eq!(history.poll("a=2 b=1 a=1 c=1"), "", "the version that is known still shows");
+    assert_eq!(history.poll("a=1 b=1 a=2 c=1"), "");
+    assert_eq!(history.poll("d=1 b=1 d=2 a=2 c=1"), "+d=2 ~a=2");
+}
+
+#[test]
+fn a_page_is_known_if_all_of_it_was_there_when_the_source_was_last_read_through() {
+    let mut history = History::after(ChangeRules::default(), "a=1 b=1");
+    let read_through = history.now;
+    history.poll("c=1 a=1");
+    let check = |listing: &str, read_through_at: Option<Timestamp>, epoch: u8, expected: PageIs| {
+        let detector = Detector::new(history.rules.clone(), Footing::Usual, epoch, history.now);
+        let mut comparison = Comparison::new(detector);
+        let seen: Vec<SeenItem> = history.seen.values().cloned().collect();
+        assert_eq!(comparison.take(items(listing), &seen, read_through_at), expected, "{listing}");
+    };
+    check("a=1 b=1", Some(read_through), 0, PageIs::Known);
+    check("a=1 b=2", Some(read_through), 0, PageIs::New);
+    check("a=1 c=1", Some(read_through), 0, PageIs::New);
+    check("a=1 c=1", Some(history.now), 0, PageIs::Known);
+    check("a=1 d=1", Some(history.now), 0, PageIs::New);
+    check("a=1", None, 0, PageIs::New);
+    check("a=1", Some(read_through), 1, PageIs::New);
+    check("", Some(read_through), 0, PageIs::New);
+}
+
+#[test]
+fn what_is_decided_ahead_is_not_decided_again() {
+    let mut history = History::after(everything(), "a=1 b=1");
+    history.now = history.now + Duration::from_secs(60);
+    let mut comparison = Comparison::new(Detector::new(everything(), Footing::Usual, 0, history.now));
+    let seen: Vec<SeenItem> = history.seen.values().cloned().collect();
+    comparison.take(items("a=2 b=1 c=1"), &seen, None);
+    assert!(comparison.bytes() > 0);
+    assert_eq!(comparison.decide().len(), 2);
+    assert_eq!(comparison.bytes(), 0);
+    assert_eq!(comparison.asks_for(&items("a=1 c=2 d=1")), [KeyHash::of("d")]);
+    comparison.take(items("a=1 c=2 d=1"), &[], None);
+    let keys: Vec<_> = comparison.decide().into_iter().filter_map(|finding| finding.seen.key).collect();
+    assert_eq!(keys, ["d"]);
+    assert_eq!((comparison.items, comparison.known, comparison.unknown), (6, 2, 2));
+    assert_eq!(comparison.missing(&seen, 1).len(), 0);
+}
+
 /// What a source does between two polls, and how the poll ends.
 #[derive(Debug, Clone)]
 struct Step {
@@ -280,6 +382,7 @@ struct Step {
     repeated: Vec<u8>,
     listed: usize,
     completeness: Completeness,
+    page: usize,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -287,8 +390,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let completeness = prop_oneof![
         4 => Just(Completeness::Complete), 1 => Just(Completeness::Truncated), 1 => Just(Completeness::Partial),
     ];
-    let step = (keys(), keys(), keys(), any::<u64>(), prop::collection::vec(0..12_u8, 0..3), 0..12_usize, completeness);
-    let step = step.prop_map(|(edited, deleted, inserted, order, repeated, listed, completeness)| Step {
+    let step = (
+        keys(),
+        keys(),
+        keys(),
+        any::<u64>(),
+        prop::collection::vec(0..12_u8, 0..3),
+        0..12_usize,
+        completeness,
+        1..6_usize,
+    );
+    let step = step.prop_map(|(edited, deleted, inserted, order, repeated, listed, completeness, page)| Step {
         edited,
         deleted,
         inserted,
@@ -296,6 +408,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         repeated,
         listed,
         completeness,
+        page,
     });
     prop::collection::vec(step, 1..40)
 }
@@ -339,6 +452,8 @@ proptest! {
                 listing.extend(listing.iter().find(|listed| listed.0 == key).copied());
             }
 
+            history.page = step.page;
+            let pages = listing.len().div_ceil(step.page);
             let mut expected: BTreeSet<String> = BTreeSet::new();
             if baselined || step.completeness != Completeness::Partial {
                 for &(key, version) in &listing {
@@ -354,7 +469,8 @@ proptest! {
                     for (key, known) in &mut known {
                         if !known.removed && !listing.iter().any(|listed| listed.0 == *key) {
                             known.missed += 1;
-                            known.removed = known.missed == removed_after;
+                            let needed = if pages > 1 { removed_after.max(2) } else { removed_after };
+                            known.removed = known.missed >= needed;
                             if known.removed {
                                 expected.insert(format!("-{key}"));
                             }

@@ -38,7 +38,11 @@ fn a_text_that_is_remembered_is_not_parsed() {
         fingerprint: Fingerprint::of([&Value::from(1)]),
     };
     let mut memo = Memo::default();
-    memo.extend(vec![(blake3::hash(br#"{"id":2}"#), Some(identity)), (blake3::hash(br#"{"id":3}"#), None)]);
+    let meaning = |identity| Meaning { identity, cursor: None };
+    memo.extend(vec![
+        (blake3::hash(br#"{"id":2}"#), meaning(Some(identity))),
+        (blake3::hash(br#"{"id":3}"#), meaning(None)),
+    ]);
     let extraction = extract(&connector, 1, None, &body, &memo).expect("items");
     let keys: Vec<&str> = extraction.items.iter().map(|item| &*item.key).collect();
     assert_eq!(keys, ["1", "another"]);

@@ -1,0 +1,191 @@
+//! Sources with more pages than one poll may read, and polls that stop at what is known.
+
+use std::sync::{Arc, Mutex};
+
+use pollhook::model::item::Completeness;
+use pollhook::poll::PollOutcome;
+
+use crate::source::{Reply, Request};
+use crate::world::World;
+
+/// A source whose newest items come first, a few a page, and what of it fails.
+#[derive(Default)]
+struct Feed {
+    /// The newest last.
+    ids: Vec<u32>,
+    page: usize,
+    refused: Option<&'static str>,
+}
+
+impl Feed {
+    fn new(ids: impl Iterator<Item = u32>) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { ids: ids.collect(), page: 2, refused: None }))
+    }
+
+    fn answer(&self, request: &Request) -> Reply {
+        if self.refused.is_some_and(|refused| request.target.contains(refused)) {
+            return Reply::of(404, "no such page");
+        }
+        let number: usize = request.target.split_once("page=").map_or(0, |(_, text)| text.parse().expect("a number"));
+        let shown = self.ids.iter().rev().skip(number * self.page).take(self.page);
+        let items: Vec<String> = shown.map(|id| format!(r#"{{"id":{id},"at":{id}}}"#)).collect();
+        let reply = Reply::json(format!("[{}]", items.join(",")));
+        let is_last = self.ids.len() <= (number + 1) * self.page;
+        if is_last { reply } else { reply.with("link", format!("</items?page={}>; rel=next", number + 1)) }
+    }
+}
+
+async fn world(rules: &str, feed: &Arc<Mutex<Feed>>) -> World {
+    let served = Arc::clone(feed);
+    World::new(rules, move |request| served.lock().expect("nobody panicked").answer(request)).await
+}
+
+fn change(feed: &Mutex<Feed>, change: impl FnOnce(&mut Feed)) {
+    change(&mut feed.lock().expect("nobody panicked"));
+}
+
+async fn polls_of_the_pass(world: &World) -> Option<u32> {
+    world.state().await.expect("it was polled").pass.map(|pass| pass.polls)
+}
+
+const CURSOR: &str = r#"
+request.query = { since = "{{ cursor }}" }
+pagination.link = { max_pages = 2 }
+cursor.value = ".at"
+"#;
+
+#[tokio::test]
+async fn what_one_poll_cannot_read_is_read_by_the_next_ones() {
+    let feed = Feed::new(1..=9);
+    let world = world(CURSOR, &feed).await;
+    let report = world.poll().await;
+    assert_eq!(report.outcome, PollOutcome::Compared(Completeness::Truncated));
+    assert_eq!(
+        report.notes,
+        ["there are more pages than one poll may read (max_pages): after 1 poll, the next one goes on"]
+    );
+    assert_eq!(polls_of_the_pass(&world).await, Some(1));
+    change(&feed, |feed| feed.ids.push(10));
+    assert_eq!(world.changes().await, [""; 0], "it is still the first time that the source is read");
+    assert_eq!(polls_of_the_pass(&world).await, Some(2));
+    assert_eq!(world.state().await.expect("it was polled").cursor, None);
+    assert_eq!(world.changes().await, [""; 0]);
+    let state = world.state().await.expect("it was polled");
+    assert_eq!((state.pass, state.cursor.as_deref()), (None, Some("9")), "the largest of the whole pass");
+    assert_eq!(world.asked(), ["/items", "/items?page=1", "/items?page=2", "/items?page=3", "/items?page=4",]);
+    // What came in front meanwhile is newer than the cursor.
+    assert_eq!(world.poll().await.changes.created, 1);
+    assert_eq!(world.asked()[0], "/items?since=9");
+}
+
+#[tokio::test]
+async fn a_source_that_ascends_is_asked_from_where_reading_ended() {
+    let feed = Feed::new((1..=9).rev());
+    let rules = format!("{CURSOR}cursor.ascending = true\n");
+    let world = world(&rules, &feed).await;
+    world.poll().await;
+    let state = world.state().await.expect("it was polled");
+    assert_eq!(state.cursor.as_deref(), Some("4"));
+    assert!(state.pass.is_some() && !state.baselined);
+    change(&feed, |feed| feed.ids.retain(|id| *id >= 4));
+    assert_eq!(world.changes().await, [""; 0]);
+    change(&feed, |feed| feed.ids.retain(|id| *id >= 7));
+    assert_eq!(world.changes().await, [""; 0]);
+    let state = world.state().await.expect("it was polled");
+    assert_eq!((state.cursor.as_deref(), state.pass, state.baselined), (Some("9"), None, true));
+    assert_eq!(
+        world.asked(),
+        ["/items", "/items?page=1", "/items?since=4", "/items?page=1", "/items?since=7", "/items?page=1",]
+    );
+}
+
+const KNOWN: &str = r#"
+pagination.link = { max_pages = 3, stop = "known" }
+changes.events = ["created", "updated"]
+"#;
+
+#[tokio::test]
+async fn a_page_that_is_known_ends_the_poll() {
+    let feed = Feed::new(1..=20);
+    let world = world(KNOWN, &feed).await;
+    world.poll().await;
+    assert_eq!(polls_of_the_pass(&world).await, None, "a first poll is content with the newest");
+    change(&feed, |feed| feed.ids.push(21));
+    world.asked();
+    let report = world.poll().await;
+    assert_eq!((report.outcome.clone(), report.changes.created), (PollOutcome::Compared(Completeness::Known), 1));
+    assert_eq!(report.outcome.as_str(), "complete");
+    assert_eq!(world.asked(), ["/items", "/items?page=1"]);
+    assert_eq!(world.poll().await.outcome, PollOutcome::Unchanged);
+}
+
+#[tokio::test]
+async fn a_poll_that_broke_off_leaves_no_gap_behind_what_it_found() {
+    let feed = Feed::new(1..=4);
+    let world = world(KNOWN, &feed).await;
+    world.poll().await;
+    change(&feed, |feed| {
+        feed.ids.extend([5, 6, 7, 8]);
+        feed.refused = Some("page=1");
+    });
+    let report = world.poll().await;
+    assert!(matches!(report.outcome, PollOutcome::Partial(_)));
+    assert_eq!(report.changes.created, 2);
+    // The first page is known by now, but what follows it is not.
+    change(&feed, |feed| feed.refused = None);
+    assert_eq!(world.changes().await, ["created 6", "created 5"]);
+}
+
+#[tokio::test]
+async fn a_pass_ends_with_what_was_known_before_it_began() {
+    let feed = Feed::new(1..=4);
+    let world = world(KNOWN, &feed).await;
+    world.poll().await;
+    change(&feed, |feed| feed.ids.extend(5..=18));
+    assert_eq!(world.poll().await.changes.created, 6);
+    // As many new ones as were read move those to the pages that are read next.
+    change(&feed, |feed| feed.ids.extend(19..=24));
+    assert_eq!(world.changes().await, [""; 0]);
+    assert_eq!(polls_of_the_pass(&world).await, Some(2));
+    assert_eq!(world.poll().await.changes.created, 6);
+    assert_eq!(world.poll().await.changes.created, 2);
+    assert_eq!(polls_of_the_pass(&world).await, None);
+    assert_eq!(world.poll().await.changes.created, 6, "those in front");
+    assert_eq!(polls_of_the_pass(&world).await, None);
+}
+
+#[tokio::test]
+async fn a_page_that_is_gone_begins_the_pass_anew() {
+    let feed = Feed::new(1..=9);
+    let world = world(CURSOR, &feed).await;
+    world.poll().await;
+    change(&feed, |feed| feed.refused = Some("page=2"));
+    world.asked();
+    let report = world.poll().await;
+    assert_eq!(report.outcome, PollOutcome::Compared(Completeness::Truncated));
+    assert!(report.notes[0].starts_with("it could not go on where it had stopped, so it began anew"), "{report:?}");
+    assert_eq!(world.asked(), ["/items?page=2", "/items", "/items?page=1"]);
+    assert_eq!(polls_of_the_pass(&world).await, Some(1));
+}
+
+#[tokio::test]
+async fn an_edit_forgets_the_pass_but_not_that_the_first_poll_is_not_over() {
+    let feed = Feed::new(1..=9);
+    let mut world = world(CURSOR, &feed).await;
+    world.poll().await;
+    world.asked();
+    world.edit(&format!("{CURSOR}request.headers = {{ X-A = \"b\" }}\n"));
+    for _ in 0..3 {
+        assert_eq!(world.changes().await, [""; 0]);
+    }
+    assert_eq!(world.asked()[0], "/items");
+    assert_eq!(world.state().await.expect("it was polled").cursor.as_deref(), Some("9"));
+    // New keys are taken as seen by all polls of the pass.
+    world.edit(&format!("{CURSOR}item.key = \"\\\"x\\\\(.id)\\\"\"\n"));
+    for _ in 0..3 {
+        assert_eq!(world.changes().await, [""; 0]);
+    }
+    assert_eq!(polls_of_the_pass(&world).await, None);
+    change(&feed, |feed| feed.ids.push(10));
+    assert_eq!(world.poll().await.changes.created, 1);
+}
