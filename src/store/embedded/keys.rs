@@ -100,15 +100,25 @@ pub(super) fn set_aside_after(connector: &ConnectorName, after: Option<&KeyHash>
     all
 }
 
-/// A poll in its connector's history.
-pub(super) fn poll(connector: &ConnectorName, at: Timestamp) -> Vec<u8> {
-    named(POLL, connector.as_str(), &[&at.as_millis().to_be_bytes()])
+/// A poll in its connector's history, where its number follows that of the poll before it.
+pub(super) fn poll(connector: &ConnectorName, at: Timestamp, number: u32) -> Vec<u8> {
+    named(POLL, connector.as_str(), &[&at.as_millis().to_be_bytes(), &number.to_be_bytes()])
+}
+
+/// Reads the key of a poll: when it began, and its number.
+pub(super) fn poll_of(key: &[u8]) -> Option<(Timestamp, u32)> {
+    let rest: &[u8; 12] = key.last_chunk()?;
+    let (at, number) = (i64::from_be_bytes(*rest.first_chunk()?), u32::from_be_bytes(*rest.last_chunk()?));
+    Some((Timestamp::from_millis(at), number))
 }
 
 /// The polls of a connector's history that began before a time, or all.
 pub(super) fn polls_before(connector: &ConnectorName, before: Option<Timestamp>) -> KeyRange {
-    let all = all_below(named(POLL, connector.as_str(), &[]));
-    KeyRange { from: all.from, to: before.map_or(all.to, |before| poll(connector, before)) }
+    let mut all = all_below(named(POLL, connector.as_str(), &[]));
+    if let Some(before) = before {
+        all.to = named(POLL, connector.as_str(), &[&before.as_millis().to_be_bytes()]);
+    }
+    all
 }
 
 /// What a grant was rotated to.

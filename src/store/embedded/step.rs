@@ -7,7 +7,7 @@ use super::committer::{MOST_BYTES, MOST_OPERATIONS};
 use super::history::walk;
 use super::keys::Place;
 use super::seen::{self, OpenLeaf};
-use super::value::{Body, Prepared, unseal};
+use super::value::{Body, Prepared, damaged, unseal};
 use super::{Core, StagedEvent, keys};
 use crate::model::fingerprint::KeyHash;
 use crate::model::id::{ConnectorName, SubscriptionName};
@@ -63,12 +63,12 @@ impl Step {
         connector: &ConnectorName,
         items: &mut Items,
     ) -> Result<(), StoreError> {
-        let ends_asides = match items.ends_asides {
-            Some(known) => known,
-            None => *items.ends_asides.insert(is_any_set_aside(kv, connector)?),
-        };
         while let Some(first) = items.updates.peek() {
             let mut leaf = OpenLeaf::covering(kv, connector, &first.seen.key_hash)?;
+            let ends_asides = match items.ends_asides {
+                Some(known) => known,
+                None => *items.ends_asides.insert(is_any_set_aside(kv, connector)?),
+            };
             let mut leaf_bytes = leaf.bytes();
             let mut merged: Vec<SeenItem> = Vec::new();
             // One update at least is taken by each step, however large it is.
@@ -154,21 +154,32 @@ impl Step {
         connector: &ConnectorName,
         record: &PollRecord,
     ) -> Result<(), StoreError> {
-        let key = keys::poll(connector, record.at);
-        let mut earlier = 0;
+        let all = keys::polls_before(connector, None);
+        let place = |key: &[u8]| keys::poll_of(key).ok_or_else(|| damaged(key, "it names no poll"));
         let mut gone = Vec::new();
-        walk(kv, &keys::polls_before(connector, None), Order::Descending, |other, _| {
-            earlier += usize::from(*other < *key);
-            if *other > *key || earlier >= POLLS_KEPT {
-                gone.push(other.to_vec());
+        let mut last = None;
+        walk(kv, &all, Order::Descending, |key, _| {
+            let (at, number) = place(key)?;
+            if at >= record.at {
+                gone.push(key.to_vec());
+            } else {
+                last = Some(number);
             }
-            Ok(true)
+            Ok(last.is_none())
+        })?;
+        let number = last.map_or(0, |last| last.wrapping_add(1));
+        walk(kv, &all, Order::Ascending, |key, _| {
+            let is_kept = (number.wrapping_sub(place(key)?.1) as usize) < POLLS_KEPT;
+            if !is_kept {
+                gone.push(key.to_vec());
+            }
+            Ok(!is_kept)
         })?;
         for key in gone {
             self.remove(kv, key)?;
         }
         let json = serde_json::to_vec(record).expect("a poll's record is written to memory without errors");
-        self.replace(kv, core, key, &json)
+        self.replace(kv, core, keys::poll(connector, record.at, number), &json)
     }
 
     /// Writes a value of any size in place of what may be there.
