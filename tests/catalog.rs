@@ -84,6 +84,7 @@ fn the_example_configuration_and_the_whole_catalogue_load_without_any_environmen
         [
             "any-json",
             "crates-io",
+            "feed",
             "github-issues",
             "github-releases",
             "hacker-news",
@@ -150,6 +151,7 @@ fn ready_made_connectors_ask_for_the_right_addresses() {
     insta::assert_snapshot!(addresses.join("\n"), @r"
     https://api.example.com/items
     https://crates.io/api/v1/crates/serde/versions
+    https://blog.rust-lang.org/feed.xml
     https://api.github.com/repos/rust-lang/cargo/issues
     https://api.github.com/repos/rust-lang/rust/releases
     https://hacker-news.firebaseio.com/v0/topstories.json

@@ -18,6 +18,8 @@ use super::text::Texts;
 use super::tls::tls;
 use super::tree::NodeValue;
 use crate::model::connector::{Connector, ItemRules, Params};
+use crate::model::expression::Expression;
+use crate::model::format::ResponseFormat;
 use crate::model::id::ConnectorName;
 use crate::model::quantity::format_duration;
 use crate::model::schedule::{Adaptive, Cron, Schedule};
@@ -41,7 +43,12 @@ pub(super) fn connector(
     let tls = fields.table("tls").and_then(|fields| tls(&mut texts, &fields));
     let pagination = pagination(pages.as_ref(), request.as_ref());
     let response = response(fields);
-    let item = required_table(fields, "item", "key").and_then(|fields| item(&fields));
+    let format = response.as_ref().and_then(|response| response.format.as_ref());
+    let item = match format {
+        // Each item of a feed has an id.
+        Some(ResponseFormat::Feed) => fields.table_or_empty("item").and_then(|fields| item(&fields, Some(".id"))),
+        _ => required_table(fields, "item", "key").and_then(|fields| item(&fields, None)),
+    };
     let changes = changes(fields);
     let cursor = match fields.table("cursor") {
         Some(fields) => cursor(&fields).map(Some),
@@ -155,8 +162,11 @@ fn timezone(fields: &Fields<'_>) -> Option<Tz> {
     zone
 }
 
-fn item(fields: &Fields<'_>) -> Option<ItemRules> {
-    let key = fields.required("key").and_then(|_| fields.expressions("key"));
+fn item(fields: &Fields<'_>, usual_key: Option<&str>) -> Option<ItemRules> {
+    let key = match usual_key.filter(|_| fields.entry("key").is_none()) {
+        Some(key) => Expression::parse(key).ok().map(|key| vec![key]),
+        None => fields.required("key").and_then(|_| fields.expressions("key")),
+    };
     if let Some(entry) = fields.entry("key")
         && one_or_list(&entry.node).is_empty()
     {

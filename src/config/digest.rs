@@ -8,7 +8,9 @@ use crate::model::connector::{ItemRules, JsonTemplate, Method, Request, RequestB
 use crate::model::cursor::{CursorRules, CursorSource};
 use crate::model::expression::Expression;
 use crate::model::fingerprint::{BodyHash, Fingerprint};
+use crate::model::format::{HtmlField, ResponseFormat};
 use crate::model::pagination::{PageParam, PageSize, Pagination, PagingStyle, TokenSource};
+use crate::model::selector::Selector;
 use crate::model::template::Template;
 
 /// Returns the digests of a connector's rules. They depend on what the rules mean, not on how they are written: not on
@@ -30,6 +32,7 @@ pub(super) fn digest(
         "body": request.body.as_ref().map(|body| of_body(texts, body)),
         // More pages show items that are not new, only newly looked at.
         "pagination": of_pages(pagination),
+        "format": response.format.as_ref().and_then(of_format),
         "items": response.items.source(),
         "key": sources(&item.key),
         "cursor": cursor.map(|rules| match &rules.value {
@@ -104,6 +107,24 @@ fn of_page_requests(pagination: &Pagination) -> Value {
         PagingStyle::Offset { param, size, overlap, .. } => json!([name(param), size_param(Some(size)), overlap]),
     };
     json!([style, pagination.stop.is_some(), pagination.origins])
+}
+
+/// Returns how answers are read, if that is another way than as JSON.
+fn of_format(format: &ResponseFormat) -> Option<Value> {
+    match format {
+        ResponseFormat::Json => None,
+        ResponseFormat::Ndjson => Some(json!("ndjson")),
+        ResponseFormat::Csv(rules) => Some(json!({ "delimiter": rules.delimiter, "columns": rules.columns })),
+        ResponseFormat::Xml(rules) => Some(json!({ "lists": rules.lists })),
+        ResponseFormat::Feed => Some(json!("feed")),
+        ResponseFormat::Html(rules) => {
+            let field = |(name, field): &(String, HtmlField)| {
+                json!([name, field.select.as_ref().map(Selector::source), field.attribute, field.all])
+            };
+            let fields: Vec<Value> = rules.fields.iter().map(field).collect();
+            Some(json!({ "items": rules.items.source(), "fields": fields }))
+        }
+    }
 }
 
 fn hash(value: &Value) -> BodyHash {

@@ -88,6 +88,11 @@ impl<'a> Fields<'a> {
         table.map_or(&[], |table| &table.entries)
     }
 
+    /// Returns what a key is when it is not written, as it would be written.
+    pub fn default(&self, name: &str) -> Option<&'static str> {
+        self.key(name).default
+    }
+
     /// Returns a text and its node; the default if it is not written.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         match self.entry(name) {

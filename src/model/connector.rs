@@ -129,6 +129,9 @@ pub struct Response {
     pub format: Option<ResponseFormat>,
     /// Yields the items.
     pub items: Expression,
+    /// Whether `items` only holds as long as the answer turns out to be no feed, because neither it nor a format is
+    /// written.
+    pub items_by_default: bool,
     /// Truthy means that this answer is a failure, whatever its status.
     pub error: Option<Expression>,
 }

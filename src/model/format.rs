@@ -1,6 +1,8 @@
 //! The formats that answers can have.
 
-/// The format of an answer.
+use super::selector::Selector;
+
+/// The format of an answer, and how it is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResponseFormat {
     Json,
@@ -8,14 +10,14 @@ pub enum ResponseFormat {
     Ndjson,
     /// Comma-separated values (RFC 4180): each row an object.
     Csv(CsvRules),
-    Xml,
+    Xml(XmlRules),
     /// RSS, Atom or JSON Feed, all through one item shape.
     Feed,
     Html(HtmlRules),
 }
 
 /// How comma-separated values are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CsvRules {
     /// `None` finds out which of `,`, `;`, tab and `|` it is, from the first line.
     pub delimiter: Option<u8>,
@@ -23,20 +25,26 @@ pub struct CsvRules {
     pub columns: Option<Vec<String>>,
 }
 
+/// How XML is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct XmlRules {
+    /// The names of elements that are always a list, even if there is one alone.
+    pub lists: Vec<String>,
+}
+
 /// What is taken out of an HTML document.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HtmlRules {
-    /// The CSS selector of an item.
-    pub items: String,
+    pub items: Selector,
     /// What each item has, by name.
     pub fields: Vec<(String, HtmlField)>,
 }
 
 /// A field of an HTML item.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HtmlField {
-    /// The CSS selector within the item; `None` is the item itself.
-    pub select: Option<String>,
+    /// Selects within the item; `None` is the item itself.
+    pub select: Option<Selector>,
     /// The attribute that holds the value; `None` takes the text.
     pub attribute: Option<String>,
     /// Whether all elements count, as a list, and not the first alone.

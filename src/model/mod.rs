@@ -22,6 +22,7 @@ pub mod quantity;
 pub mod retry;
 pub mod schedule;
 pub mod secret;
+pub mod selector;
 pub mod subscription;
 pub mod template;
 pub mod time;

@@ -108,14 +108,12 @@ pub enum PageError {
     Empty,
     #[error("the answer is `null`, where items were expected")]
     Null,
-    #[error("the answer is HTML, not JSON{excerpt}")]
-    Html { excerpt: Excerpt },
-    #[error(
-        "the answer's format {content_type:?} is not known; if it is JSON, set `response.format = \"json\"`{excerpt}"
-    )]
+    #[error("the answer is {found}, not {expected}{hint}{excerpt}")]
+    Markup { found: &'static str, expected: &'static str, hint: &'static str, excerpt: Excerpt },
+    #[error("the answer's format {content_type:?} is not known: say what it is in `response.format`{excerpt}")]
     Format { content_type: String, excerpt: Excerpt },
-    #[error("the answer is not valid JSON: {problem}{excerpt}")]
-    Json { problem: String, excerpt: Excerpt },
+    #[error("the answer is not valid {format}: {problem}{excerpt}")]
+    Invalid { format: &'static str, problem: String, excerpt: Excerpt },
     #[error("the answer reports a failure: {message}")]
     Reported { message: String },
     #[error("`{setting}` ({expression}) failed on the answer: {error}{excerpt}")]

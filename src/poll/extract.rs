@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::Value;
+use url::Url;
 
 use super::cursor::{self, ValueError, Watermark};
-use super::decode::{decode, elements};
+use super::decode::{Decoded, RawPage, decode, elements};
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use super::paginate::Clues;
@@ -40,11 +41,12 @@ pub(super) struct Extraction {
     pub meanings: Vec<(blake3::Hash, Meaning)>,
 }
 
-/// Returns the items of a page, which is that of this number, counted from 1. An item is not parsed if it is remembered
-/// what its text came to.
+/// Returns the items of a page, which is that of this number, counted from 1, and was found at this address. An item is
+/// not parsed if it is remembered what its text came to.
 pub(super) fn extract(
     connector: &Connector,
     page: usize,
+    url: &Url,
     content_type: Option<&str>,
     body: &Bytes,
     memo: &Memo,
@@ -52,8 +54,9 @@ pub(super) fn extract(
     if let Some(extraction) = extract_texts(connector, content_type, body, memo) {
         return Ok(extraction);
     }
-    let value = decode(connector.response.format.as_ref(), content_type, body, &connector.redactor)?;
-    extract_values(connector, page, value)
+    let raw = RawPage { url: Some(url), content_type, body };
+    let decoded = decode(&connector.response, raw, &connector.redactor)?;
+    extract_values(connector, page, decoded)
 }
 
 /// Returns the items of a page without parsing it as a whole; `None` if that cannot be done, or if anything is wrong
@@ -106,13 +109,13 @@ fn is_within(value: &Value, most: usize) -> bool {
 }
 
 /// Returns the items of a page's value.
-fn extract_values(connector: &Connector, page: usize, value: Value) -> Result<Extraction, PageError> {
+fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> Result<Extraction, PageError> {
+    let Decoded { value, items: expression } = decoded;
     check_reported_error(connector, &value)?;
     let clues = Clues::of(connector, &value)?;
     let mut watermark = cursor::value_of_answer(connector, &value).map_err(|error| answer_cursor(connector, error))?;
     // A failed expression leaves nothing to show, so that has to be set aside first.
     let excerpt = Excerpt::of_value(&connector.redactor, &value);
-    let expression = &connector.response.items;
     let values = expression.into_outputs(value).map_err(|error| PageError::Response {
         setting: "response.items",
         expression: expression.source().to_owned(),

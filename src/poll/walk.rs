@@ -163,8 +163,9 @@ impl Walker {
         let memo = Arc::clone(&self.memo);
         let content_type = answer.content_type().map(str::to_owned);
         let body = answer.response.body.clone();
+        let url = answer.url.clone();
         let understood = compute(move || {
-            let extraction = extract(&connector, number, content_type.as_deref(), &body, &memo)?;
+            let extraction = extract(&connector, number, &url, content_type.as_deref(), &body, &memo)?;
             Ok((extraction, hash.unwrap_or_else(|| BodyHash::of(&body))))
         });
         let (extraction, hash) = understood.await.map_err(|error| self.failed_at(&answer.url, &error))?;

@@ -56,7 +56,7 @@ async fn what_is_not_json_is_shown() {
         Reply::json([b'{', b'"', 0xff, b'"', b'}']),
         Reply::of(200, "<!doctype html><title>Log in</title>").with("content-type", "text/html"),
         Reply::json("\u{feff}<html>"),
-        Reply::of(200, "a,b\n1,2\n").with("content-type", "text/csv"),
+        Reply::of(200, "a,b\n1,2\n").with("content-type", "text/plain"),
         Reply::of(204, ""),
         Reply::of(304, ""),
     ];
@@ -69,10 +69,10 @@ async fn what_is_not_json_is_shown() {
     the answer is `null`, where items were expected
     the answer is not valid JSON: expected value at line 1 column 1; it begins: Service ***\u{1}unavailable
     the answer is not valid JSON: trailing characters at line 1 column 15; it begins: {"orders":[]} trailing
-    the answer is not valid JSON: invalid unicode code point at line 1 column 3; it begins: {"�"}
-    the answer is HTML, not JSON; it begins: <!doctype html><title>Log in</title>
+    the answer is not valid JSON: the bytes at 2 are no text in UTF-8; it begins: {"�"}
+    the answer is HTML, not JSON (to take items out of a page, say how in `response.html`); it begins: <!doctype html><title>Log in</title>
     the answer is HTML, not JSON; it begins: <html>
-    the answer's format "text/csv" is not known; if it is JSON, set `response.format = "json"`; it begins: a,b\n1,2\n
+    the answer's format "text/plain" is not known: say what it is in `response.format`; it begins: a,b\n1,2\n
     the answer's body is empty
     the source answered 304 Not Modified (it was not asked whether anything has changed; is there a broken cache on the way?)
     "##);

@@ -138,7 +138,11 @@ static METHODS: Words = Words { words: &["GET", "POST"], later: &[] };
 static ITEM: Keys = Keys {
     what: "`item`",
     all: &[
-        Key::new("key", Kind::Expressions, "What identifies an item; a list makes a composite key."),
+        Key::new(
+            "key",
+            Kind::Expressions,
+            "What identifies an item; a list makes a composite key. With format = \"feed\" it is `.id` when nothing is written.",
+        ),
         Key::new("watch", Kind::Expressions, "What counts as content; without it the whole item."),
         Key::new("ignore", Kind::Expressions, "What does not count as content, even if it is watched."),
         Key::new("filter", Kind::Expression, "Only items for which this is truthy are looked at."),

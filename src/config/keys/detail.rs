@@ -1,7 +1,7 @@
 //! The keys of a connector that say how each new or changed item is asked for by itself.
 
 use super::connector::REQUEST;
-use super::response::{ERROR, FORMAT};
+use super::response::{CSV_RULES, ERROR, FORMAT, HTML_RULES, RULES, XML_RULES};
 use super::{Key, Keys, Kind};
 
 pub(super) static DETAIL: Keys = Keys {
@@ -25,6 +25,9 @@ static DETAIL_RESPONSE: Keys = Keys {
         )
         .or("."),
         ERROR,
+        CSV_RULES,
+        XML_RULES,
+        HTML_RULES,
     ],
-    exclusive: &[],
+    exclusive: RULES,
 };

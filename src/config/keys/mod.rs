@@ -15,6 +15,7 @@ mod subscription;
 
 pub(super) use changes::{FIRST_POLL, LATEST};
 pub(super) use connector::{ADAPTIVE, CONNECTOR, PARAM, SECRET};
+pub(super) use response::HTML_FIELD;
 pub(super) use service::{HOST, ROOT};
 pub(super) use subscription::SUBSCRIPTION;
 

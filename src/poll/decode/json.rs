@@ -3,23 +3,29 @@
 use serde_json::Value;
 use serde_json::error::Category;
 
-use super::without_byte_order_mark;
 use crate::model::json;
-use crate::model::secret::Redactor;
-use crate::poll::error::{Excerpt, PageError};
 
-/// Returns the value of a JSON text. More than 128 levels are refused.
-pub(super) fn decode(body: &[u8], redactor: &Redactor) -> Result<Value, PageError> {
-    match json::parse(without_byte_order_mark(body)) {
-        Ok(Value::Null) => Err(PageError::Null),
-        Ok(value) => Ok(value),
-        Err(error) => {
-            let problem = match error.classify() {
-                Category::Eof => format!("it is cut off ({error})"),
-                _ if error.to_string().starts_with("recursion limit") => format!("it is nested too deep ({error})"),
-                _ => error.to_string(),
-            };
-            Err(PageError::Json { problem, excerpt: Excerpt::of(redactor, body) })
-        }
+/// Returns the value of a JSON text. More than 127 levels are refused.
+pub(super) fn decode(text: &str) -> Result<Value, String> {
+    json::parse(text.as_bytes()).map_err(|error| match error.classify() {
+        Category::Eof => format!("it is cut off ({error})"),
+        _ if is_too_deep(&error) => format!("it is nested too deep ({error})"),
+        _ => error.to_string(),
+    })
+}
+
+/// Returns what is wrong with the JSON text of a line.
+pub(super) fn problem(error: &serde_json::Error, line: usize) -> String {
+    let text = error.to_string();
+    let what = text.rfind(" at line ").map_or(&*text, |end| &text[..end]);
+    let column = error.column();
+    match error.classify() {
+        Category::Eof => format!("line {line}: it is cut off ({what}, column {column})"),
+        _ if is_too_deep(error) => format!("line {line}: it is nested too deep ({what}, column {column})"),
+        _ => format!("line {line}: {what} (column {column})"),
     }
+}
+
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit")
 }

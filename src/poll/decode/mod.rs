@@ -1,40 +1,97 @@
-//! A page's bytes → a value. Each format has its own file.
+//! A page's bytes → a value on which jq works. Each format has its own file.
 
+mod charset;
+mod csv;
+mod feed;
+mod html;
 mod json;
 mod listing;
+mod ndjson;
+mod sniff;
+mod tree;
+mod xml;
+
+use std::sync::LazyLock;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use url::Url;
 
 use super::error::{Excerpt, PageError};
-use crate::model::format::ResponseFormat;
+use crate::model::connector::Response;
+use crate::model::expression::Expression;
+use crate::model::format::{ResponseFormat, XmlRules};
 use crate::model::secret::Redactor;
+use charset::Undecodable;
 
-/// Returns what a page says: in the configured format, or else in the one that its `Content-Type` or its first
-/// character tells.
-pub(super) fn decode(
-    format: Option<&ResponseFormat>,
-    content_type: Option<&str>,
-    body: &[u8],
-    redactor: &Redactor,
-) -> Result<Value, PageError> {
-    let start = first_byte(body).ok_or(PageError::Empty)?;
-    match format.cloned().or_else(|| format_of(content_type, start)) {
-        Some(ResponseFormat::Json) if start == b'<' => Err(PageError::Html { excerpt: Excerpt::of(redactor, body) }),
-        Some(ResponseFormat::Json) => json::decode(body, redactor),
-        Some(_) => Err(PageError::Format {
-            content_type: content_type.unwrap_or_default().to_owned(),
-            excerpt: Excerpt::of(redactor, body),
-        }),
-        None if start == b'<' && content_type.is_some_and(|text| text.contains("html")) => {
-            Err(PageError::Html { excerpt: Excerpt::of(redactor, body) })
-        }
-        None => Err(PageError::Format {
-            content_type: content_type.unwrap_or_default().to_owned(),
-            excerpt: Excerpt::of(redactor, body),
-        }),
-    }
+/// The most values, rows or elements that can become items of one page.
+const MOST_ITEMS: usize = 1_000_000;
+
+/// The most values of one page in a format whose values are small: elements and attributes, or cells.
+const MOST_VALUES: usize = 2_000_000;
+
+/// The most levels of arrays and objects that a page may have: as many as JSON is parsed with.
+const MOST_LEVELS: usize = 127;
+
+/// A page as it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawPage<'a> {
+    /// Where it was found, if that is known: what relative addresses in it are relative to.
+    pub url: Option<&'a Url>,
+    pub content_type: Option<&'a str>,
+    pub body: &'a [u8],
 }
+
+/// What a page says.
+#[derive(Debug)]
+pub(super) struct Decoded<'r> {
+    pub value: Value,
+    /// Yields the items.
+    pub items: &'r Expression,
+}
+
+/// Returns what a page says: in the configured format, or else in the one that its `Content-Type` or its beginning tells.
+pub(super) fn decode<'r>(
+    response: &'r Response,
+    page: RawPage<'_>,
+    redactor: &Redactor,
+) -> Result<Decoded<'r>, PageError> {
+    let excerpt = || Excerpt::of(redactor, page.body);
+    let beginning = sniff::beginning(page.body);
+    if beginning.trim_start().is_empty() {
+        return Err(PageError::Empty);
+    }
+    let format = match &response.format {
+        Some(format) => with_lists(format.clone(), response),
+        None => match sniff::format(page.content_type, &beginning) {
+            Some(format) => with_lists(format, response),
+            None if sniff::markup(&beginning) == Some(sniff::Markup::Html) => {
+                return Err(PageError::Markup { found: "HTML", expected: "JSON", hint: HTML_HINT, excerpt: excerpt() });
+            }
+            None => {
+                let content_type = page.content_type.unwrap_or_default().to_owned();
+                return Err(PageError::Format { content_type, excerpt: excerpt() });
+            }
+        },
+    };
+    if let Some(found) = unexpected_markup(&format, &beginning) {
+        return Err(PageError::Markup { found, expected: name(&format), hint: "", excerpt: excerpt() });
+    }
+    let value = match value(&format, page).and_then(not_too_deep) {
+        Ok(Value::Null) => return Err(PageError::Null),
+        Ok(value) => value,
+        Err(problem) => return Err(PageError::Invalid { format: name(&format), problem, excerpt: excerpt() }),
+    };
+    let is_feed = matches!(format, ResponseFormat::Feed);
+    Ok(Decoded { value, items: if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items } })
+}
+
+/// Yields the items of a feed where nothing else is configured.
+static FEED_ITEMS: LazyLock<Expression> =
+    LazyLock::new(|| Expression::parse(".items[]").expect("this expression is valid"));
+
+/// What is said of HTML that nobody asked for.
+const HTML_HINT: &str = " (to take items out of a page, say how in `response.html`)";
 
 /// Returns the texts of the elements of the array that these names of members lead to, in a page that is JSON; `None` if
 /// that cannot be done without parsing them, or if anything is odd: then [`decode`] says what. They are not checked.
@@ -44,22 +101,87 @@ pub(super) fn elements<'b>(
     body: &'b [u8],
     names: &[&str],
 ) -> Option<Vec<&'b RawValue>> {
-    match format.cloned().or_else(|| format_of(content_type, first_byte(body)?)) {
+    match format.cloned().or_else(|| sniff::format(content_type, &sniff::beginning(body))) {
         Some(ResponseFormat::Json) => listing::elements(without_byte_order_mark(body), names),
         _ => None,
     }
 }
 
-fn format_of(content_type: Option<&str>, start: u8) -> Option<ResponseFormat> {
-    let Some(content_type) = content_type else { return Some(ResponseFormat::Json) };
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let says_json = media_type.ends_with("/json") || media_type.ends_with("+json");
-    // Many servers call everything text; no other format begins like a JSON array or object.
-    (says_json || matches!(start, b'{' | b'[')).then_some(ResponseFormat::Json)
+fn value(format: &ResponseFormat, page: RawPage<'_>) -> Result<Value, String> {
+    let RawPage { content_type, body, .. } = page;
+    match format {
+        ResponseFormat::Json => json::decode(&charset::text_of_json(body, content_type)?),
+        ResponseFormat::Ndjson => ndjson::decode(&charset::text_of_json(body, content_type)?),
+        ResponseFormat::Csv(rules) => csv::decode(&charset::text_of_any_age(body, content_type, None), rules),
+        ResponseFormat::Xml(rules) => {
+            let declared = charset::declared_in_xml(body);
+            xml::decode(&charset::text(body, content_type, declared.as_deref(), Undecodable::Refuse)?, rules)
+        }
+        ResponseFormat::Feed => {
+            let declared = charset::declared_in_xml(body);
+            // One letter that is wrong must not make all items look changed.
+            let text = charset::text(body, content_type, declared.as_deref(), Undecodable::Replace)?;
+            feed::decode(&text, page.url)
+        }
+        ResponseFormat::Html(rules) => {
+            let declared = charset::declared_in_html(body);
+            html::decode(&charset::text_of_any_age(body, content_type, declared.as_deref()), rules, page.url)
+        }
+    }
 }
 
-fn first_byte(body: &[u8]) -> Option<u8> {
-    without_byte_order_mark(body).iter().copied().find(|byte| !byte.is_ascii_whitespace())
+/// Returns the format with what `response.items` says of it: what `.feed.item[]` leads to is a list, even if there is one
+/// `<item>` alone.
+fn with_lists(format: ResponseFormat, response: &Response) -> ResponseFormat {
+    match format {
+        ResponseFormat::Xml(XmlRules { mut lists }) => {
+            lists.extend(response.items.listing().and_then(|names| names.last().map(|name| (*name).to_owned())));
+            ResponseFormat::Xml(XmlRules { lists })
+        }
+        other => other,
+    }
+}
+
+/// Returns what stands where a page of this format was expected: a page for people, mostly.
+fn unexpected_markup(format: &ResponseFormat, beginning: &str) -> Option<&'static str> {
+    let markup = sniff::markup(beginning)?;
+    match (format, markup) {
+        (ResponseFormat::Html(_), _) => None,
+        (_, sniff::Markup::Html) => Some("HTML"),
+        (ResponseFormat::Json | ResponseFormat::Ndjson, _) => Some("XML"),
+        _ => None,
+    }
+}
+
+/// Passes a value on if it can be written as JSON and read again.
+fn not_too_deep(value: Value) -> Result<Value, String> {
+    fn is_within(value: &Value, most: usize) -> bool {
+        match value {
+            Value::Array(elements) => most > 0 && elements.iter().all(|element| is_within(element, most - 1)),
+            Value::Object(members) => most > 0 && members.values().all(|member| is_within(member, most - 1)),
+            _ => true,
+        }
+    }
+    if is_within(&value, MOST_LEVELS) {
+        Ok(value)
+    } else {
+        Err(format!("it is nested more than {MOST_LEVELS} levels deep"))
+    }
+}
+
+fn name(format: &ResponseFormat) -> &'static str {
+    match format {
+        ResponseFormat::Json => "JSON",
+        ResponseFormat::Ndjson => "NDJSON",
+        ResponseFormat::Csv(_) => "CSV",
+        ResponseFormat::Xml(_) => "XML",
+        ResponseFormat::Feed => "a feed",
+        ResponseFormat::Html(_) => "HTML",
+    }
+}
+
+fn too_many(what: &str, most: usize) -> String {
+    format!("it has more than {most} {what}")
 }
 
 fn without_byte_order_mark(body: &[u8]) -> &[u8] {
@@ -67,35 +189,4 @@ fn without_byte_order_mark(body: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_is_recognised_by_its_type_or_its_first_character() {
-        let check = |content_type: Option<&str>, body: &str, expected: Option<&str>| {
-            let decoded = decode(None, content_type, body.as_bytes(), &Redactor::default());
-            let decoded = decoded.map(|value| value.to_string()).map_err(|error| error.to_string());
-            assert_eq!(decoded.as_deref().ok(), expected, "{content_type:?} {body} {decoded:?}");
-        };
-        check(None, "7", Some("7"));
-        check(Some("application/json"), "7", Some("7"));
-        check(Some("Application/Problem+JSON; charset=utf-8"), "\"x\"", Some("\"x\""));
-        check(Some("text/plain"), "\u{feff}\n [1.0]", Some("[1.0]"));
-        check(Some("text/html"), "{\"a\":1}", Some("{\"a\":1}"));
-        check(Some("text/plain"), "7", None);
-        check(Some("text/csv"), "a,b", None);
-        check(Some("application/json"), "<html>", None);
-        check(Some("application/json"), "\u{feff}", None);
-    }
-
-    #[test]
-    fn an_unknown_format_is_named_with_what_came() {
-        let error = decode(None, Some("text/csv"), b"a,b\n1,2", &Redactor::default()).expect_err("not JSON");
-        insta::assert_snapshot!(
-            error,
-            @r#"the answer's format "text/csv" is not known; if it is JSON, set `response.format = "json"`; it begins: a,b\n1,2"#
-        );
-        let error = decode(None, Some("text/html"), b"<p>", &Redactor::default()).expect_err("not JSON");
-        insta::assert_snapshot!(error, @"the answer is HTML, not JSON; it begins: <p>");
-    }
-}
+mod tests;

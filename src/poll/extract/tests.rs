@@ -16,6 +16,10 @@ fn connector(rules: &str) -> Arc<Connector> {
     Arc::clone(&configuration.connectors[0])
 }
 
+fn address() -> Url {
+    "http://api.example/".parse().expect("an address")
+}
+
 fn described(result: Result<Extraction, PageError>) -> Result<(usize, Vec<String>), String> {
     let describe = |item: &Item| format!("{} {} {} {}", item.key, item.key_hash, item.fingerprint, item.record.value());
     let extraction = result.map_err(|error| error.to_string())?;
@@ -24,8 +28,8 @@ fn described(result: Result<Extraction, PageError>) -> Result<(usize, Vec<String
 
 /// Extracts without any memory of texts, from the page's value.
 fn plainly(connector: &Connector, body: &[u8]) -> Result<Extraction, PageError> {
-    let value = decode(connector.response.format.as_ref(), None, body, &connector.redactor)?;
-    extract_values(connector, 1, value)
+    let raw = RawPage { url: None, content_type: None, body };
+    extract_values(connector, 1, decode(&connector.response, raw, &connector.redactor)?)
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn a_text_that_is_remembered_is_not_parsed() {
         (blake3::hash(br#"{"id":2}"#), meaning(Some(identity))),
         (blake3::hash(br#"{"id":3}"#), meaning(None)),
     ]);
-    let extraction = extract(&connector, 1, None, &body, &memo).expect("items");
+    let extraction = extract(&connector, 1, &address(), None, &body, &memo).expect("items");
     let keys: Vec<&str> = extraction.items.iter().map(|item| &*item.key).collect();
     assert_eq!(keys, ["1", "another"]);
     assert_eq!((extraction.rows.len(), extraction.meanings.len()), (3, 3));
@@ -161,7 +165,7 @@ proptest! {
         let mut memo = Memo::default();
         for _ in 0..12 {
             let body = Bytes::from(page(&mut random, &items));
-            let found = extract(&connector, 1, None, &body, &memo);
+            let found = extract(&connector, 1, &address(), None, &body, &memo);
             if let Ok(extraction) = &found {
                 memo = Memo::default();
                 memo.extend(extraction.meanings.clone());

@@ -70,7 +70,7 @@ fn walk_from(
             headers.append(name.parse::<HeaderName>().expect("a name"), text.parse().expect("a header value"));
         }
         let body = Bytes::from(value.to_string());
-        walk.end = extract(connector, walk.asked.len(), None, &body, &Memo::default())
+        walk.end = extract(connector, walk.asked.len(), &request.url, None, &body, &Memo::default())
             .and_then(|extraction| {
                 walk.keys.extend(extraction.items.iter().map(|item| item.key.to_string()));
                 let body = BodyHash::of(&body);
