@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use configuration::load_files;
 use pollhook::config::{Environment, StoreChoice};
-use pollhook::model::auth::Auth;
+use pollhook::model::auth::{Auth, ClientAuth, OAuth2Grant};
 use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
 use pollhook::model::pagination::PagingStyle;
@@ -193,4 +193,57 @@ fn what_is_not_written_has_its_documented_default() {
     assert_eq!((subscription.timeout, subscription.concurrency), (Duration::from_secs(15), 8));
     assert_eq!(subscription.retry, pollhook::model::retry::RetryPolicy::default());
     assert!(subscription.secrets.is_empty() && subscription.matching.connectors.is_empty());
+}
+
+/// Returns a connector with these lines, beside the certificates of `fixtures/tls`.
+fn secured(lines: &str) -> pollhook::config::Configuration {
+    let text = format!(
+        "[connectors.orders]\nevery = \"1m\"\nrequest.url = \"https://shop.example.com/orders\"\nitem.key = \".id\"\n\
+         params = {{ tenant = \"acme\" }}\n{lines}"
+    );
+    let files = [
+        ("config.toml", text.as_str()),
+        ("tls/ca.pem", include_str!("fixtures/tls/ca.pem")),
+        ("tls/client.pem", include_str!("fixtures/tls/client.pem")),
+        ("tls/expired.pem", include_str!("fixtures/tls/expired.pem")),
+        ("tls/client.key", include_str!("fixtures/tls/client.key")),
+    ];
+    load_files(&files, &Environment::from([("KEY", include_str!("fixtures/tls/client.key")), ("ID", "me")]))
+}
+
+#[test]
+fn certificates_and_keys_come_from_files_or_wherever_secrets_do() {
+    let check = |tls: &str, has_identity: bool| {
+        let configuration = secured(&format!("tls = {{ {tls} }}"));
+        assert!(configuration.warnings.is_empty(), "{}", configuration.warnings);
+        let tls = configuration.connectors[0].tls.as_ref().expect("certificates");
+        assert_eq!(tls.identity().is_some(), has_identity);
+    };
+    check("ca = \"tls/ca.pem\"", false);
+    check("cert = \"tls/client.pem\", key = \"tls/client.key\"", true);
+    check("ca = \"tls/ca.pem\", cert = \"tls/client.pem\", key = { file = \"tls/client.key\" }", true);
+    check("cert = \"tls/client.pem\", key = { env = \"KEY\" }", true);
+}
+
+#[test]
+fn a_certificate_that_has_expired_keeps_nobody_from_starting() {
+    let configuration = secured("tls = { cert = \"tls/expired.pem\", key = \"tls/client.key\" }");
+    let warnings = configuration.warnings.to_string();
+    assert!(warnings.contains("this certificate expired at 2020-02-01T00:00:00.000Z"), "{warnings}");
+    assert!(configuration.connectors[0].tls.is_some());
+}
+
+#[test]
+fn what_tokens_are_asked_with_can_be_filled_in() {
+    let configuration = secured(
+        "auth.oauth2 = { token_url = \"https://login.example.com/{{ params.tenant }}/token\", client_id = { env = \"ID\" }, \
+         client_secret = \"secret\", scope = \"read\", params = { resource = \"{{ params.tenant }}\" } }",
+    );
+    let Some(Auth::OAuth2(oauth2)) = &configuration.connectors[0].auth else { panic!("no OAuth 2.0") };
+    assert_eq!((oauth2.token_url.path(), oauth2.client_id.as_str()), ("/acme/token", "me"));
+    assert_eq!((oauth2.client_auth, oauth2.scope.as_deref()), (ClientAuth::Basic, Some("read")));
+    assert_eq!(oauth2.extra, [("resource".to_owned(), "acme".to_owned())]);
+    assert!(matches!(oauth2.grant, OAuth2Grant::ClientCredentials));
+    let redacted = configuration.connectors[0].redactor.redact("me secret");
+    assert_eq!(redacted, "me ***");
 }

@@ -193,3 +193,56 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (content, rest) = rest.split_at_checked(length)?;
     Some((tag, content, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHORITY: &str = include_str!("../../tests/fixtures/tls/ca.pem");
+    const CLIENT: &str = include_str!("../../tests/fixtures/tls/client.pem");
+    const EXPIRED: &str = include_str!("../../tests/fixtures/tls/expired.pem");
+
+    fn identity(certificate: &str) -> ClientIdentity {
+        let key = Secret::new(include_str!("../../tests/fixtures/tls/client.key").to_owned());
+        ClientIdentity::parse(certificate, &key).expect("an identity")
+    }
+
+    #[test]
+    fn it_is_known_when_a_certificate_expires() {
+        let check = |certificate: &str, expected: &str| {
+            let expires_at = identity(certificate).expires_at().expect("a time");
+            assert_eq!(expires_at, Timestamp::parse(expected).expect("a time"));
+        };
+        check(EXPIRED, "2020-02-01T00:00:00Z");
+        // Beyond 2049, certificates write times differently.
+        check(CLIENT, "2120-01-01T00:00:00Z");
+        // Those of the chain behind it do not count.
+        check(&format!("{CLIENT}{EXPIRED}"), "2120-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_certificate_expires_never() {
+        let der = Authorities::parse(AUTHORITY).expect("an authority").0[0].clone();
+        assert!(expiry(&der).is_some());
+        for length in 0..der.len().min(200) {
+            assert_eq!(expiry(&der[..length]), None, "{length}");
+        }
+        assert_eq!(expiry(&[0x30, 0xff, 0xff, 0xff]), None);
+    }
+
+    #[test]
+    fn connections_with_other_certificates_are_other_connections() {
+        let authorities = || Authorities::parse(AUTHORITY).expect("an authority");
+        let all = [
+            Tls::new(Some(authorities()), None),
+            Tls::new(None, Some(identity(CLIENT))),
+            Tls::new(None, Some(identity(EXPIRED))),
+            Tls::new(Some(authorities()), Some(identity(CLIENT))),
+        ];
+        let ids: std::collections::HashSet<_> = all.iter().map(Tls::id).collect();
+        assert_eq!(ids.len(), all.len());
+        assert_eq!(all[3].without_identity().map(|tls| tls.id()), Some(all[0].id()));
+        assert!(all[1].without_identity().is_none());
+        assert!(!format!("{all:?}").contains("BEGIN"), "{all:?}");
+    }
+}

@@ -138,6 +138,20 @@ async fn a_refused_token_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_refused_at_once_is_not_replaced_in_the_same_poll() {
+    let mut issuer = Issuer::new("");
+    let world = World::new(CLIENT, move |request| match request.target.as_str() {
+        "/token" => issuer.answer(request),
+        _ => Reply::of(401, ""),
+    })
+    .await;
+    for _ in 0..2 {
+        world.failure().await;
+        assert_eq!(asked(&world), ["/token", "/items"]);
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_valid_any_more_costs_one_request() {
     let world = World::new(CLIENT, |_| Reply::json("")).await;
     let mut issuer = Issuer::new("");

@@ -64,8 +64,8 @@ pub(super) struct Authorized {
 pub(super) enum Proof {
     /// Something that stays the same, or nothing.
     Fixed,
-    /// An access token of the entry with this id.
-    Token { id: BodyHash, token: Secret },
+    /// An access token of the entry with this id, and whether it was asked for just now.
+    Token { id: BodyHash, token: Secret, is_new: bool },
     /// The answer to the challenge with this id, if there was one yet.
     Digest { id: BodyHash },
 }
@@ -76,9 +76,10 @@ impl Proof {
     pub fn renew(&self, credentials: &Credentials, refusal: &HttpResponse) -> bool {
         match self {
             Self::Fixed => false,
-            Self::Token { id, token } => {
+            Self::Token { id, token, is_new } => {
                 credentials.tokens.forget(*id, token);
-                true
+                // Another one as new would be refused as well.
+                !is_new
             }
             Self::Digest { id } => {
                 let challenges = refusal.headers.get_all(WWW_AUTHENTICATE).iter();
@@ -109,10 +110,10 @@ pub(super) async fn authorize(
         None => Proof::Fixed,
         Some(Auth::OAuth2(oauth2)) => {
             let id = oauth2::id(oauth2);
-            let token = context.credentials.tokens.token(id, oauth2, connector, context, &client).await?;
+            let (token, is_new) = context.credentials.tokens.token(id, oauth2, connector, context, &client).await?;
             connector.redactor.learn(&token);
             insert_secret(&mut request.headers, AUTHORIZATION, &format!("Bearer {}", token.expose()))?;
-            Proof::Token { id, token }
+            Proof::Token { id, token, is_new }
         }
         Some(Auth::Digest { username, password }) => {
             let id = digest::id(&request.url, username, password);

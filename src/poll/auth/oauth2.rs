@@ -15,10 +15,12 @@ use crate::http::HttpClient;
 use crate::model::auth::{OAuth2, OAuth2Grant};
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
+use crate::model::id::ConnectorName;
 use crate::model::secret::{Redactor, Secret};
 use crate::model::time::Timestamp;
 use crate::poll::context::FetchContext;
 use crate::store::SharedStore;
+use crate::telemetry::SharedTelemetry;
 
 /// The access tokens of all connectors. Clones share them.
 #[derive(Clone)]
@@ -81,7 +83,7 @@ impl Tokens {
         Self { shared: Arc::new(shared), exchanges: TaskTracker::new() }
     }
 
-    /// Returns an access token that is not about to expire.
+    /// Returns an access token that is not about to expire, and whether it had to be asked for.
     pub async fn token(
         &self,
         id: BodyHash,
@@ -89,12 +91,12 @@ impl Tokens {
         connector: &Connector,
         context: &FetchContext,
         client: &HttpClient,
-    ) -> Outcome {
+    ) -> Result<(Secret, bool), TokenError> {
         let mut awaited = {
             let mut entries = lock(&self.shared.entries);
             let entry = entries.entry(id).or_default();
             if let Some(token) = entry.token.as_ref().filter(|token| context.clock.now() < token.fresh_until) {
-                return Ok(token.secret.clone());
+                return Ok((token.secret.clone(), false));
             }
             match &entry.awaited {
                 Some(awaited) => awaited.clone(),
@@ -106,6 +108,8 @@ impl Tokens {
                         oauth2: oauth2.clone(),
                         client: client.clone(),
                         clock: context.clock.clone(),
+                        telemetry: context.telemetry.clone(),
+                        connector: connector.name.clone(),
                         redactor: connector.redactor.clone(),
                     };
                     self.exchanges.spawn(async move { tell.send_replace(Some(exchange.run().await)) });
@@ -114,7 +118,8 @@ impl Tokens {
             }
         };
         let outcome = awaited.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or_else(|| Err(TokenError::interrupted(&oauth2.token_url)))
+        let outcome = outcome.unwrap_or_else(|| Err(TokenError::interrupted(&oauth2.token_url)));
+        outcome.map(|token| (token, true))
     }
 
     /// Drops a token that was refused. If there is another one by now, that stays.
@@ -160,6 +165,9 @@ struct Exchange {
     oauth2: OAuth2,
     client: HttpClient,
     clock: SharedClock,
+    telemetry: SharedTelemetry,
+    /// Whose poll was the first to want the token.
+    connector: ConnectorName,
     redactor: Redactor,
 }
 
@@ -170,6 +178,7 @@ impl Exchange {
             OAuth2Grant::RefreshToken(first) => self.refresh(first).await?,
         };
         self.redactor.learn(&given.token);
+        self.telemetry.poll.token_given(&self.connector, given.fresh_until.since(self.clock.now()));
         let token = AccessToken { secret: given.token.clone(), fresh_until: given.fresh_until };
         lock(&self.shared().entries).entry(self.landing.id).or_default().token = Some(token);
         Ok(given.token)
