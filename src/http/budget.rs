@@ -1,12 +1,14 @@
 //! What all requests to a host share: how many go at once, how many in a time, and until when it wants to be left alone.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as FairMutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{Clock, SharedClock};
+use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
 use crate::model::id::ConnectorName;
 use crate::model::limits::{HostLimits, HostName, Rate};
@@ -68,8 +70,22 @@ struct Host {
 /// used nothing.
 struct Window {
     rate: Rate,
+    line: FairMutex<()>,
+    /// How many stand in line.
+    waiting: AtomicUsize,
     /// When the last ones went through, by [`Clock::monotonic`]; at most as many as the rate allows.
-    passed: FairMutex<VecDeque<Duration>>,
+    passed: Mutex<VecDeque<Duration>>,
+}
+
+impl Account {
+    /// Returns the account of a connector.
+    pub fn of(connector: &Connector) -> Self {
+        Self {
+            connector: connector.events_as.clone(),
+            rate: connector.rate,
+            credentials: connector.redactor.identity(),
+        }
+    }
 }
 
 impl Budgets {
@@ -93,6 +109,23 @@ impl Budgets {
             window.pass(clock).await;
         }
         Turn { _host: host, _place: place }
+    }
+
+    /// Returns about how long a request would wait for its turn because of rates, with those ahead of it.
+    pub fn wait(&self, host: &HostName, account: &Account) -> Duration {
+        let now = self.shared.clock.monotonic();
+        let own = account.rate.map(|rate| self.window(&account.connector, rate).wait(now));
+        let shared = self.host(host).window.as_ref().map(|window| window.wait(now));
+        // Rounded up, because times are in whole milliseconds.
+        let millis = own.max(shared).unwrap_or_default().as_nanos().div_ceil(1_000_000);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
+    /// Returns how far apart requests are if they use all that rates allow; zero without rates.
+    pub fn spacing(&self, host: &HostName, account: &Account) -> Duration {
+        let shared = self.shared.limits.get(host).and_then(|limits| limits.rate);
+        let spacing = |rate: Rate| rate.per / rate.count;
+        account.rate.map(spacing).max(shared.map(spacing)).unwrap_or_default()
     }
 
     /// Waits until another poll of a host may begin.
@@ -151,27 +184,62 @@ impl Host {
 
 impl Window {
     fn new(rate: Rate) -> Self {
-        Self { rate, passed: FairMutex::default() }
+        let (line, waiting, passed) = (FairMutex::default(), AtomicUsize::new(0), Mutex::default());
+        Self { rate, line, waiting, passed }
+    }
+
+    /// Returns about how long somebody who comes now waits.
+    fn wait(&self, now: Duration) -> Duration {
+        let passed = lock(&self.passed);
+        let (count, waiting) = (self.rate.count as usize, self.waiting.load(Ordering::Relaxed));
+        // How many have to be a span ago, and the last of these is.
+        let Some(last) = (passed.len() + waiting).checked_sub(count) else { return Duration::ZERO };
+        let rounds = u32::try_from(last / count).unwrap_or(u32::MAX).saturating_add(1);
+        let before = passed.get(last % count).copied().unwrap_or(now);
+        (before + self.rate.per.saturating_mul(rounds)).saturating_sub(now)
     }
 
     async fn pass(&self, clock: &dyn Clock) {
+        let _waiting = Waiting::begin(&self.waiting);
         // Those behind wait for the mutex, in the order in which they came.
-        let mut passed = self.passed.lock().await;
-        if passed.len() >= self.rate.count as usize
-            && let Some(first) = passed.front().copied()
-        {
-            let free = first + self.rate.per;
-            loop {
-                let left = free.saturating_sub(clock.monotonic());
-                if left.is_zero() {
-                    break;
+        let _first_in_line = self.line.lock().await;
+        loop {
+            let now = clock.monotonic();
+            let left = self.left(now);
+            if left.is_zero() {
+                let mut passed = lock(&self.passed);
+                if passed.len() >= self.rate.count as usize {
+                    passed.pop_front();
                 }
-                // Rounded up, because times are in whole milliseconds.
-                clock.sleep_until(clock.now() + left + Duration::from_nanos(999_999)).await;
+                passed.push_back(now);
+                return;
             }
-            passed.pop_front();
+            // Rounded up, because times are in whole milliseconds.
+            clock.sleep_until(clock.now() + left + Duration::from_nanos(999_999)).await;
         }
-        passed.push_back(clock.monotonic());
+    }
+
+    /// Returns how long the first in line has to wait.
+    fn left(&self, now: Duration) -> Duration {
+        let passed = lock(&self.passed);
+        let oldest = passed.front().filter(|_| passed.len() >= self.rate.count as usize);
+        oldest.map_or(Duration::ZERO, |oldest| (*oldest + self.rate.per).saturating_sub(now))
+    }
+}
+
+/// Counts somebody for as long as he waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -274,6 +342,29 @@ mod tests {
         let mut waiting = pin!(budgets.turn(&a, &slow));
         assert!(now(waiting.as_mut()).is_none());
         assert!(now(pin!(budgets.turn(&a, &account(None)))).is_some());
+    }
+
+    #[test]
+    fn it_can_be_told_about_how_long_a_turn_is_away() {
+        let clock = clock();
+        let a = host("a.example");
+        let budgets = budgets(&clock, &[("a.example", limits(Some("2/10s"), Some(8)))]);
+        let account = account(None);
+        let check = |expected| assert_eq!(budgets.wait(&a, &account), Duration::from_secs(expected));
+        check(0);
+        drop(now(pin!(budgets.turn(&a, &account))).expect("nothing is spent"));
+        check(0);
+        clock.advance(Duration::from_secs(4));
+        drop(now(pin!(budgets.turn(&a, &account))).expect("nothing is spent"));
+        check(6);
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(budgets.turn(&a, &account))).collect();
+        for (turn, expected) in waiting.iter_mut().zip([10, 16, 20]) {
+            assert!(now(turn.as_mut()).is_none());
+            check(expected);
+        }
+        drop(waiting);
+        check(6);
+        assert_eq!(budgets.spacing(&a, &account), Duration::from_secs(5));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::context::{FetchContext, PollContext};
 use super::fetch::home_host;
 use super::poller::Poller;
 use super::report::PollOutcome;
-use crate::http::PollPlace;
+use crate::http::{Account, PollPlace};
 use crate::model::connector::Connector;
 use crate::model::limits::HostName;
 use crate::model::time::Timestamp;
@@ -56,19 +56,28 @@ pub async fn run(poller: Poller, stop: CancellationToken) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Waits until a host has room for another poll and does not want to be left alone. Until then the poll has not begun, so
-/// none of its deadlines runs, and nothing failed.
+/// Waits until a host has room for another poll, allows a request, and does not want to be left alone. Until then the poll
+/// has not begun, so none of its deadlines runs, and nothing failed.
 async fn place(context: &FetchContext, connector: &Connector, host: &HostName) -> PollPlace {
-    let credentials = connector.redactor.identity();
+    let FetchContext { budgets, clock, telemetry, .. } = context;
+    let account = Account::of(connector);
+    let mut held = None;
     loop {
-        if let Some(until) = context.budgets.quiet_until(host, credentials) {
-            context.telemetry.poll.put_off(&connector.name, host, until);
-            context.clock.sleep_until(until).await;
+        if let Some(until) = budgets.quiet_until(host, account.credentials) {
+            held = None;
+            telemetry.poll.put_off(&connector.name, host, until);
+            clock.sleep_until(until).await;
         }
-        let place = context.budgets.poll_place(host).await;
-        // Meanwhile others may have been told to wait.
-        if context.budgets.quiet_until(host, credentials).is_none() {
+        let place = match held.take() {
+            Some(place) => place,
+            None => budgets.poll_place(host).await,
+        };
+        // Meanwhile others may have been told to wait, or have spent what there was.
+        let wait = budgets.wait(host, &account);
+        if wait.is_zero() && budgets.quiet_until(host, account.credentials).is_none() {
             return place;
         }
+        clock.sleep_until(clock.now() + wait).await;
+        held = Some(place);
     }
 }

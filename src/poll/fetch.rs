@@ -31,6 +31,10 @@ pub(super) const TRY_WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::f
 /// The longest that a host asks to be left alone and is waited for within a poll.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The longest that a poll waits for its turn at a host, unless requests are further apart than this at the rate that is
+/// configured.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 /// A wait is lengthened at random by up to this part of it.
 const JITTER: f64 = 0.25;
 
@@ -225,17 +229,18 @@ impl Fetcher<'_> {
     /// Waits until a host may be sent a request. Fails if it wants to be left alone for longer than a poll waits.
     async fn turn(&self, host: &HostName) -> Result<Turn, PageError> {
         let FetchContext { budgets, clock, .. } = self.context;
-        let account = Account {
-            connector: self.connector.events_as.clone(),
-            rate: self.connector.rate,
-            credentials: self.connector.redactor.identity(),
-        };
+        let account = Account::of(self.connector);
+        let patience = LONGEST_TURN.max(budgets.spacing(host, &account));
         loop {
             if let Some(until) = budgets.quiet_until(host, account.credentials) {
                 if until.since(clock.now()) > LONGEST_PAUSE {
                     return Err(PageError::Spent { host: host.clone(), until });
                 }
                 clock.sleep_until(until).await;
+            }
+            let wait = budgets.wait(host, &account);
+            if wait > patience {
+                return Err(PageError::Spent { host: host.clone(), until: clock.now() + wait });
             }
             let turn = budgets.turn(host, &account).await;
             // Meanwhile others may have been told to wait.
@@ -273,6 +278,15 @@ impl Fetcher<'_> {
         let excerpt = Excerpt::of(&self.connector.redactor, &response.body);
         let says_too_old = cursor::is_too_old(self.connector, response);
         PageError::Status { status: Status(response.status), hint, excerpt, says_too_old }
+    }
+}
+
+/// Returns the longest that a request of a connector waits for its turn at its host because of rates; zero without rates.
+pub(super) fn longest_turn(connector: &Connector, context: &FetchContext) -> Duration {
+    let Some(host) = home_host(connector, None, context.clock.now()) else { return Duration::ZERO };
+    match context.budgets.spacing(&host, &Account::of(connector)) {
+        Duration::ZERO => Duration::ZERO,
+        spacing => LONGEST_TURN.max(spacing),
     }
 }
 

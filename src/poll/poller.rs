@@ -66,7 +66,7 @@ impl Poller {
         let PollContext { store, fetching: FetchContext { clock, telemetry, .. }, .. } = &self.context;
         let mut report = PollReport::begun(clock.now());
         let began = clock.monotonic();
-        let lease_for = longest_fetching(&self.connector) + TIME_TO_COMMIT;
+        let lease_for = longest_fetching(&self.connector, &self.context.fetching) + TIME_TO_COMMIT;
         if let Some(lease) = store.lease_poll(&self.connector.name, report.at, lease_for).await? {
             match self.poll_leased(lease, stop, &mut report, began).await {
                 Ok(()) => {}

@@ -8,9 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::changes::{ChangesError, updates};
 use super::compare::{Comparison, Finding, PageIs};
+use super::context::FetchContext;
 use super::cursor::{Watermark, is_in_answer};
 use super::detect::{Detector, Listing};
 use super::error::PollFailure;
+use super::fetch::longest_turn;
 use super::paginate::{self, Advance, Pager};
 use super::plan::{Ending, Plan, Refused, memory_of};
 use super::poller::Poller;
@@ -29,6 +31,9 @@ const FORGETTING_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest that a poll may fetch pages.
 const LONGEST_FETCHING: Duration = Duration::from_secs(15 * 60);
+
+/// The longest that a poll may wait in all because of rates that are configured.
+const LONGEST_WAITING: Duration = Duration::from_secs(60 * 60);
 
 /// How many bytes of new and changed items a poll keeps in memory. Up to this, all it finds is committed at once when it
 /// ends; beyond, a part of it before.
@@ -187,7 +192,7 @@ impl Polling<'_> {
         answer: impl Future<Output = Result<T, PollFailure>>,
     ) -> Result<Result<T, PollFailure>, Broken> {
         let Poller { connector, context, .. } = self.poller;
-        let longest = longest_fetching(connector);
+        let longest = longest_fetching(connector, &context.fetching);
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Broken::Stopped),
@@ -327,9 +332,11 @@ fn counts(findings: &[Finding]) -> ChangeCounts {
     counts
 }
 
-/// Returns how long a poll may fetch pages: enough for all of them, unless both pages and time limits are many.
-pub(super) fn longest_fetching(connector: &Connector) -> Duration {
+/// Returns how long a poll may fetch pages: enough for all of them, unless both pages and time limits are many, and for
+/// as long as their turns may be apart.
+pub(super) fn longest_fetching(connector: &Connector, context: &FetchContext) -> Duration {
     let tries_of_one_page = connector.request.timeout * 3 + super::fetch::LONGEST_PAUSE * 2;
     let pages = u32::try_from(paginate::max_pages(connector)).unwrap_or(u32::MAX);
-    tries_of_one_page.saturating_mul(pages).min(LONGEST_FETCHING).max(tries_of_one_page)
+    let waits = longest_turn(connector, context).saturating_mul(pages).min(LONGEST_WAITING);
+    tries_of_one_page.saturating_mul(pages).min(LONGEST_FETCHING).max(tries_of_one_page) + waits
 }

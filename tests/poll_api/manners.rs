@@ -26,7 +26,7 @@ fn spent(reset: &str) -> Reply {
 #[tokio::test]
 async fn a_spent_budget_puts_the_next_polls_of_all_connectors_off_without_a_failure() {
     let world = World::new("", |_| spent("300")).await;
-    let report = world.poll().await;
+    let report = world.poll_with_ticks_of(Duration::ZERO).await;
     let until = report.at + seconds(300);
     assert_eq!(report.outcome, PollOutcome::Compared(Completeness::Complete));
     let state = world.state().await.expect("it was polled");
@@ -134,6 +134,32 @@ async fn a_rate_is_kept_and_waiting_for_it_does_not_count_as_the_source_being_sl
 }
 
 #[tokio::test]
+async fn a_rate_that_is_used_up_for_long_puts_polls_off_instead_of_failing_them() {
+    let rules = "[hosts.\"HOST\"]\nrate = \"2/h\"\n";
+    let world = World::new(&format!("pagination.link = {{}}\n{rules}"), two_pages(|| Reply::json(ITEMS))).await;
+    assert_eq!(world.poll().await.outcome, PollOutcome::Compared(Completeness::Complete));
+    let free = world.now() + seconds(60 * 60);
+    world.asked();
+    let another = world.another("more", rules);
+    let report = world.poll_by(&another, Duration::ZERO).await;
+    let PollOutcome::PutOff(until) = report.outcome else { panic!("not put off: {report:?}") };
+    assert!(until <= free && free.since(until) < seconds(60), "{until}");
+    let stop = CancellationToken::new();
+    let (result, ()) = tokio::join!(driver::run(another, stop.clone()), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.asked(), [""; 0]);
+        world.clock.advance(seconds(60 * 60));
+        while world.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    });
+    result.expect("the store works");
+}
+
+#[tokio::test]
 async fn a_connectors_own_rate_is_kept_over_its_pages() {
     let world = World::new("pagination.link = {}\nlimits.rate = \"1/5s\"\n", two_pages(|| Reply::json(ITEMS))).await;
     let report = world.poll().await;
@@ -179,7 +205,7 @@ async fn backoff_is_the_same_after_a_restart() {
     let stop = CancellationToken::new();
     // As after a restart: nothing but the store knows of the failures.
     let (result, ()) = tokio::join!(driver::run(world.another("orders", ""), stop.clone()), async {
-        world.clock.advance(due.at.since(world.now()) - Duration::from_millis(1));
+        world.clock.advance((due.at - Duration::from_millis(1)).since(world.now()));
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -263,6 +289,10 @@ async fn validators(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     request.headers.iter().filter(|(name, _)| name.starts_with("if-")).cloned().collect()
 }
 
+const DATE: (&str, &str) = ("date", "Fri, 20 Nov 2026 12:00:10 GMT");
+
+const MODIFIED: (&str, &str) = ("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT");
+
 #[tokio::test]
 async fn validators_go_back_as_they_came_and_the_best_of_them_alone() {
     let check = async |headers: &[(&str, &str)], expected: &[(&str, &str)]| {
@@ -270,8 +300,6 @@ async fn validators_go_back_as_they_came_and_the_best_of_them_alone() {
         let sent: Vec<(&str, &str)> = sent.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(sent, expected, "{headers:?}");
     };
-    const DATE: (&str, &str) = ("date", "Fri, 20 Nov 2026 12:00:10 GMT");
-    const MODIFIED: (&str, &str) = ("last-modified", "Fri, 20 Nov 2026 12:00:00 GMT");
     for etag in ["\"x\"", "W/\"x\"", "\"x-gzip\"", "unquoted", "\"a, b\""] {
         check(&[("etag", etag)], &[("if-none-match", etag)]).await;
     }
