@@ -6,6 +6,7 @@ use super::{colour, time};
 use crate::cli::check::counted;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Cell, Colour, Output};
+use crate::model::id::ConnectorName;
 use crate::model::pagination::PagePosition;
 use crate::model::poll_record::{NextReason, PollRecord};
 use crate::model::quantity::{ByteSize, format_duration};
@@ -30,7 +31,7 @@ pub fn print(view: &ConnectorView, polls: &[PollRecord], output: &mut Output) ->
         ("interval", view.interval.map(|millis| format_duration(Duration::from_millis(millis)))),
         ("polled", Some(at(view.polled_at).unwrap_or_else(never))),
         ("succeeded", Some(at(view.succeeded_at).unwrap_or_else(never))),
-        ("changed", at(view.changed_at)),
+        ("changed", at(view.changed_at.filter(|_| view.succeeded_at.is_some()))),
         ("next", next),
         ("items", Some(view.items.to_string())),
         ("cursor", view.cursor.clone()),
@@ -50,7 +51,7 @@ pub fn print(view: &ConnectorView, polls: &[PollRecord], output: &mut Output) ->
         return Ok(());
     }
     output.line("")?;
-    print_polls(polls, output)
+    print_polls(view, polls, output)
 }
 
 /// Returns a line for each thing that is not as it should be: what it is, and what to do.
@@ -94,8 +95,7 @@ pub fn news(view: &ConnectorView) -> Vec<String> {
 fn failing(view: &ConnectorView) -> String {
     let name = &view.name;
     let error = view.error.as_deref().unwrap_or("no cause was recorded");
-    // The log needs the name in front, and this line has it already.
-    let error = error.strip_prefix(&format!("connector {name}: ")).unwrap_or(error);
+    let error = without_name(name, error);
     let since = time(view.failing_since.or(view.polled_at));
     let times = match view.failures {
         1 => format!("failed at {since}"),
@@ -138,7 +138,7 @@ pub fn kinds(created: u64, updated: u64, removed: u64) -> String {
     }
 }
 
-fn print_polls(polls: &[PollRecord], output: &mut Output) -> Result<(), Failure> {
+fn print_polls(view: &ConnectorView, polls: &[PollRecord], output: &mut Output) -> Result<(), Failure> {
     let rows = polls.iter().map(|poll| {
         let outcome = match poll.outcome.as_str() {
             "failed" => Colour::Red,
@@ -151,25 +151,34 @@ fn print_polls(polls: &[PollRecord], output: &mut Output) -> Result<(), Failure>
             poll.pages.into(),
             poll.requests.into(),
             ByteSize(poll.bytes).into(),
-            poll.items.into(),
+            if poll.outcome == "unchanged" { "-".into() } else { poll.items.into() },
             changes(poll).into(),
             took(poll.elapsed).into(),
             next(poll).into(),
         ]
     });
     output.table(["POLL", "OUTCOME", "PAGES", "REQUESTS", "BYTES", "ITEMS", "CHANGES", "TOOK", "NEXT"], rows)?;
-    let mut said = None;
+    // What went on from poll to poll is said once, and what goes on still was said above.
+    let mut said: Vec<String> = view.error.iter().chain(&view.warnings).cloned().collect();
     let mut gap = "\n";
     for poll in polls {
-        let why: Vec<&str> = poll.cause.iter().chain(&poll.notes).map(String::as_str).collect();
-        // What went on from poll to poll is said once, for the newest.
-        if !why.is_empty() && said.as_ref() != Some(&why) {
-            output.line(format_args!("{gap}{} {}: {}", time(Some(poll.at)), poll.outcome, why.join("; ")))?;
+        let mut why: Vec<String> = poll.cause.iter().chain(&poll.notes).cloned().collect();
+        why.dedup_by(|later, earlier| later.contains(&*earlier));
+        let news: Vec<&str> =
+            why.iter().filter(|text| !said.contains(text)).map(|text| without_name(&view.name, text)).collect();
+        if !news.is_empty() {
+            output.line(format_args!("{gap}{} {}: {}", time(Some(poll.at)), poll.outcome, news.join("; ")))?;
             gap = "";
         }
-        said = Some(why);
+        said.extend(why);
     }
     Ok(())
+}
+
+/// Returns a text without the connector's name in front, which the log needs but not what is printed about one.
+fn without_name<'t>(name: &ConnectorName, text: &'t str) -> &'t str {
+    let rest = text.strip_prefix("connector ").and_then(|rest| rest.strip_prefix(name.as_str()));
+    rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
 }
 
 fn changes(poll: &PollRecord) -> String {

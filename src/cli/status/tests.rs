@@ -134,10 +134,11 @@ fn a_connector_is_shown_with_its_last_polls() {
         PollRecord {
             next: Some(at(900)),
             next_because: NextReason::AskedToWait,
-            ..record(90, "failed", Some("https://shop.example.com: 429"))
+            ..record(90, "failed", failing().error.as_deref())
         },
-        record(60, "failed", Some("https://shop.example.com: 500")),
-        record(30, "failed", Some("https://shop.example.com: 500")),
+        record(60, "failed", Some("connector orders: https://shop.example.com: 500")),
+        record(30, "failed", Some("connector orders: https://shop.example.com: 500")),
+        record(15, "unchanged", None),
         PollRecord {
             created: 12,
             updated: 3,
@@ -145,7 +146,12 @@ fn a_connector_is_shown_with_its_last_polls() {
             notes: vec!["2 keys were found twice".to_owned()],
             ..record(0, "complete", None)
         },
-        PollRecord { held: 1500, next: None, ..record(0, "truncated", Some("`max_pages` (50) was reached")) },
+        PollRecord {
+            held: 1500,
+            next: None,
+            notes: vec!["paging stopped: there are more than 50 pages".to_owned()],
+            ..record(0, "truncated", Some("there are more than 50 pages"))
+        },
     ];
     let orders = ConnectorView {
         title: Some("Orders of the shop".to_owned()),
@@ -176,13 +182,13 @@ fn a_connector_is_shown_with_its_last_polls() {
     2026-11-20 12:01:30Z  failed     12     13        1.1 MiB  1250   -          1.2s  12:15:00Z, as it asked to wait
     2026-11-20 12:01:00Z  failed     12     13        1.1 MiB  1250   -          1.2s  12:01:30Z
     2026-11-20 12:00:30Z  failed     12     13        1.1 MiB  1250   -          1.2s  12:01:00Z
+    2026-11-20 12:00:15Z  unchanged  12     13        1.1 MiB  -      -          1.2s  12:00:45Z
     2026-11-20 12:00:00Z  complete   12     13        1.1 MiB  1250   +12 ~3 -1  1.2s  12:00:30Z
     2026-11-20 12:00:00Z  truncated  12     13        1.1 MiB  1250   1500 held  1.2s  never
 
-    2026-11-20 12:01:30Z failed: https://shop.example.com: 429
     2026-11-20 12:01:00Z failed: https://shop.example.com: 500
     2026-11-20 12:00:00Z complete: 2 keys were found twice
-    2026-11-20 12:00:00Z truncated: `max_pages` (50) was reached
+    2026-11-20 12:00:00Z truncated: there are more than 50 pages
     "#);
 }
 
