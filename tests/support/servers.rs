@@ -40,6 +40,52 @@ impl Server {
         Self::start("datasette", &mut command, port, "/-/versions.json").await
     }
 
+    /// Starts Kinto with a configuration in this folder; its records are in memory, three on a page.
+    pub async fn kinto(folder: &Path) -> Self {
+        let port = free_port();
+        let settings = format!(
+            r"
+            [server:main]
+            use = egg:waitress#main
+            host = 127.0.0.1
+            port = {port}
+
+            [app:main]
+            use = egg:kinto
+            kinto.storage_backend = kinto.core.storage.memory
+            kinto.permission_backend = kinto.core.permission.memory
+            kinto.cache_backend = kinto.core.cache.memory
+            kinto.bucket_create_principals = system.Everyone
+            kinto.userid_hmac_secret = not-secret
+            kinto.paginate_by = 3
+            multiauth.policies = basicauth
+            "
+        );
+        let lines: Vec<&str> = settings.lines().map(str::trim).collect();
+        let settings = file(folder, "kinto.ini", &lines.join("\n"));
+        let mut command = Command::new(tool("python/bin/kinto"));
+        command.arg("start").arg("--ini").arg(settings);
+        Self::start("Kinto", &mut command, port, "/v1/").await
+    }
+
+    /// Starts Roundup with a new tracker in this folder, of which `admin` is the administrator and the password.
+    pub async fn roundup(folder: &Path) -> Self {
+        let port = free_port();
+        let mut command = Command::new(tool("python/bin/python"));
+        command.arg(script("tracker.py")).arg(folder.join("tracker")).arg(port.to_string());
+        Self::start("Roundup", &mut command, port, "/").await
+    }
+
+    /// Starts prism with what `tests/run` took out of GitHub's description of its API.
+    pub async fn prism_of_github() -> Self {
+        let port = free_port();
+        let mut command = Command::new("node");
+        command.arg(tool("node/node_modules/@stoplight/prism-cli/dist/index.js"));
+        command.args(["mock", "--errors", "--host", "127.0.0.1", "--port", &port.to_string()]);
+        command.arg(tool("node/github.json"));
+        Self::start("prism", &mut command, port, "/repos/octocat/Hello-World/releases").await
+    }
+
     /// Returns the address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
@@ -56,6 +102,53 @@ impl Server {
         .await;
         Self { _process: process, origin }
     }
+}
+
+/// A wiki with a main page. Dropping it kills its server.
+pub struct MediaWiki {
+    server: Server,
+    settings: PathBuf,
+}
+
+impl MediaWiki {
+    /// Installs a wiki into this folder and serves it.
+    pub async fn start(folder: &Path) -> Self {
+        let port = free_port();
+        let mut install = Command::new("php");
+        install.arg(tool(MEDIAWIKI).join("maintenance/install.php")).args(["--dbtype", "sqlite", "--dbname", "wiki"]);
+        install.arg("--dbpath").arg(folder).arg("--confpath").arg(folder);
+        install.args(["--server", &format!("http://127.0.0.1:{port}"), "--scriptpath", ""]);
+        install.args(["--pass", "not-a-secret-1", "wiki", "Admin"]);
+        run(&mut install);
+        let settings = folder.join("LocalSettings.php");
+        let mut command = Command::new("php");
+        command.args(["-S", &format!("127.0.0.1:{port}"), "-t"]).arg(tool(MEDIAWIKI));
+        command.env("MW_CONFIG_FILE", &settings).env("PHP_CLI_SERVER_WORKERS", "2");
+        let path = "/api.php?action=query&meta=siteinfo&format=json";
+        let server = Server::start("MediaWiki", &mut command, port, path).await;
+        Self { server, settings }
+    }
+
+    /// Returns the address of a path.
+    pub fn url(&self, path: &str) -> String {
+        self.server.url(path)
+    }
+
+    /// Deletes a page.
+    pub fn delete(&self, title: &str) {
+        let list = file(self.settings.parent().expect("it is in a folder"), "titles.txt", title);
+        let mut delete = Command::new("php");
+        delete.arg(tool(MEDIAWIKI).join("maintenance/deleteBatch.php")).arg(list);
+        run(delete.env("MW_CONFIG_FILE", &self.settings));
+    }
+}
+
+const MEDIAWIKI: &str = "mediawiki/usr/share/mediawiki";
+
+fn run(command: &mut Command) {
+    let output = command.output().expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A receiver that checks each delivery with the official Python package for Standard Webhooks.
