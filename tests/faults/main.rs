@@ -22,10 +22,12 @@ mod answers;
 mod bounded;
 mod connections;
 mod encodings;
+mod grants;
 mod items;
 mod paging;
 mod redirects;
 mod statuses;
+mod styles;
 mod trial;
 mod validators;
 
@@ -63,6 +65,16 @@ async fn validators_that_lie() {
 #[tokio::test]
 async fn pages_that_lead_astray() {
     trial::check("paging", paging::trials().await).await;
+}
+
+#[tokio::test]
+async fn pages_that_are_asked_for_in_vain() {
+    trial::check("styles", styles::trials()).await;
+}
+
+#[tokio::test]
+async fn grants_that_are_worth_nothing() {
+    trial::check("grants", grants::trials()).await;
 }
 
 #[tokio::test]
