@@ -61,15 +61,16 @@ pub(super) fn digest(
 /// Returns what decides which pages there are.
 fn of_pages(pagination: &Pagination) -> Value {
     let source = |expression: &Option<Expression>| expression.as_ref().map(|expression| expression.source().to_owned());
+    let place = |next: &TokenSource| match next {
+        TokenSource::Body(expression) => expression.source().to_owned(),
+        TokenSource::Header(_) => "header".to_owned(),
+    };
     let style = match &pagination.style {
         PagingStyle::Single => return json!("single"),
         PagingStyle::Link => json!("link"),
-        PagingStyle::NextUrl { value } => json!({ "next_url": value.source() }),
+        PagingStyle::NextUrl { address } => json!({ "next_url": place(address) }),
         PagingStyle::Cursor { token, more, .. } => json!({
-            "cursor": match token {
-                TokenSource::Body(token) => token.source(),
-                TokenSource::Header(_) => "header",
-            },
+            "cursor": place(token),
             "more": source(more),
         }),
         PagingStyle::Page { start, size, total_pages, total, more, .. } => json!({

@@ -22,8 +22,8 @@ pub(super) fn pagination(fields: Option<&Fields<'_>>, request: Option<&Request>)
         return common(&fields, Some(PagingStyle::Link));
     }
     if let Some(fields) = style("next_url") {
-        let value = fields.required("value").and_then(|_| fields.expression("value"));
-        return common(&fields, value.map(|value| PagingStyle::NextUrl { value }));
+        let address = header_or(&fields, "value");
+        return common(&fields, address.map(|address| PagingStyle::NextUrl { address }));
     }
     if let Some(fields) = style("cursor") {
         return common(&fields, cursor(&Params { fields, request }));
@@ -46,10 +46,7 @@ fn common(fields: &Fields<'_>, style: Option<PagingStyle>) -> Option<Pagination>
 
 fn cursor(params: &Params<'_>) -> Option<PagingStyle> {
     let fields = &params.fields;
-    let token = match fields.entry("header") {
-        Some(_) => header(fields).map(TokenSource::Header),
-        None => fields.required("token").and_then(|_| fields.expression("token")).map(TokenSource::Body),
-    };
+    let token = header_or(fields, "token");
     let (param, more) = (params.page(), fields.expression("more"));
     params.check_first_page();
     Some(PagingStyle::Cursor { token: token?, param: param?, more })
@@ -87,6 +84,14 @@ fn offset(params: &Params<'_>) -> Option<PagingStyle> {
         return None;
     }
     Some(PagingStyle::Offset { start: start?, param: param?, size, total, more, overlap })
+}
+
+/// Reads where the next page's token or address stands: in `header`, or else where an expression finds it.
+fn header_or(fields: &Fields<'_>, expression: &str) -> Option<TokenSource> {
+    match fields.entry("header") {
+        Some(_) => header(fields).map(TokenSource::Header),
+        None => fields.required(expression).and_then(|_| fields.expression(expression)).map(TokenSource::Body),
+    }
 }
 
 fn header(fields: &Fields<'_>) -> Option<String> {

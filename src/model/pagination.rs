@@ -26,7 +26,7 @@ pub enum PagingStyle {
     Link,
     /// The answer holds the address of the next page, absolute or relative; nothing, `null`, `false` or an empty text ends
     /// the poll.
-    NextUrl { value: Expression },
+    NextUrl { address: TokenSource },
     /// The answer holds what the next page is asked with; nothing, `null`, `false` or an empty text ends the poll.
     Cursor { token: TokenSource, param: PageParam, more: Option<Expression> },
     /// Pages are numbered.
@@ -57,7 +57,7 @@ pub enum PagingStyle {
     },
 }
 
-/// Where the token of the next page stands in an answer.
+/// Where the token or the address of the next page stands in an answer.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
     /// In the body.

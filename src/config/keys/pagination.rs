@@ -24,11 +24,12 @@ static NEXT_URL: Keys = Keys {
             Kind::Expression,
             "What gives the address of the next page, absolute or relative to this one; nothing on the last page.",
         ),
+        Key::new("header", Kind::Text, "The header of the answer that holds the address of the next page."),
         MAX_PAGES,
         STOP,
         ORIGINS,
     ],
-    exclusive: &[],
+    exclusive: &[&["value", "header"]],
 };
 
 static CURSOR: Keys = Keys {

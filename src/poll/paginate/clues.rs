@@ -25,7 +25,7 @@ impl Clues {
     pub fn are_needed(connector: &Connector) -> bool {
         match &connector.pagination.style {
             PagingStyle::Single | PagingStyle::Link => false,
-            PagingStyle::NextUrl { .. } => true,
+            PagingStyle::NextUrl { address } => matches!(address, TokenSource::Body(_)),
             PagingStyle::Cursor { token, more, .. } => matches!(token, TokenSource::Body(_)) || more.is_some(),
             PagingStyle::Page { total_pages, total, more, .. } => {
                 total_pages.is_some() || total.is_some() || more.is_some()
@@ -39,8 +39,10 @@ impl Clues {
         let body = Body { connector, value };
         let mut clues = Self::default();
         match &connector.pagination.style {
-            PagingStyle::Single | PagingStyle::Link => {}
-            PagingStyle::NextUrl { value } => clues.next = body.first("pagination.next_url.value", value)?,
+            PagingStyle::Single | PagingStyle::Link | PagingStyle::NextUrl { address: TokenSource::Header(_) } => {}
+            PagingStyle::NextUrl { address: TokenSource::Body(address) } => {
+                clues.next = body.first("pagination.next_url.value", address)?;
+            }
             PagingStyle::Cursor { token, more, .. } => {
                 if let TokenSource::Body(token) = token {
                     clues.next = body.first("pagination.cursor.token", token)?;

@@ -184,6 +184,9 @@ impl Pager {
     ) -> Result<Option<PagePosition>, PageError> {
         let found = match &self.connector.pagination.style {
             PagingStyle::Link => self.next_link(url, headers)?,
+            PagingStyle::NextUrl { address: source @ TokenSource::Header(_) } => {
+                self.next_url(url, cursor::token(source, None, headers))?
+            }
             PagingStyle::Cursor { token: source @ TokenSource::Header(_), .. } => {
                 cursor::token(source, None, headers).map(At::Token)
             }
@@ -202,7 +205,10 @@ impl Pager {
         Ok(match &self.connector.pagination.style {
             PagingStyle::Single => Step::Last,
             PagingStyle::Link => to_page(self.next_link(page.url, page.headers)?),
-            PagingStyle::NextUrl { .. } => to_page(self.next_url(page)?),
+            PagingStyle::NextUrl { address } => {
+                let next = cursor::token(address, page.clues.next.as_ref(), page.headers);
+                to_page(self.next_url(page.url, next)?)
+            }
             PagingStyle::Cursor { token: source, .. } => {
                 let token = cursor::token(source, page.clues.next.as_ref(), page.headers);
                 cursor::step(page, self.pages, &self.at, token)
@@ -224,10 +230,10 @@ impl Pager {
         link::next_link(headers).map(|target| self.follow(url, &target)).transpose()
     }
 
-    fn next_url(&self, page: &PageRead<'_>) -> Result<Option<At>, PageError> {
-        match &page.clues.next {
-            Some(Value::String(target)) => self.follow(page.url, target).map(Some),
-            Some(other) => Err(PageError::Link { excerpt: Excerpt::of_value(&self.connector.redactor, other) }),
+    fn next_url(&self, url: &Url, next: Option<Value>) -> Result<Option<At>, PageError> {
+        match next {
+            Some(Value::String(target)) => self.follow(url, &target).map(Some),
+            Some(other) => Err(PageError::Link { excerpt: Excerpt::of_value(&self.connector.redactor, &other) }),
             None => Ok(None),
         }
     }
