@@ -32,6 +32,9 @@ enum Refusal {
     Cursor,
 }
 
+/// The most characters of an address in a failure's text: the cause stands behind it.
+const LONGEST_ADDRESS: usize = 300;
+
 /// The most characters of a failure's text.
 const LONGEST_MESSAGE: usize = 2000;
 
@@ -43,6 +46,10 @@ impl PollFailure {
             // The others say that it is asked too often, too slowly, or by somebody who may not.
             PageError::Status { status: Status(400 | 404 | 405 | 409 | 410 | 416 | 422), .. } => Some(Refusal::Request),
             _ => None,
+        };
+        let address = match address.char_indices().nth(LONGEST_ADDRESS) {
+            Some((end, _)) => &format!("{}…", &address[..end]),
+            None => address,
         };
         Self { refusal, ..Self::of(connector, &format!("{address}: {error}")) }
     }
