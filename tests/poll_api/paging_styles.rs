@@ -53,6 +53,16 @@ async fn every_style_finds_all_items() {
     )
     .await;
     check(
+        "pagination.next_url.header = \"Next-Page\"",
+        |request| {
+            let start = number(request, "from");
+            let reply = Reply::json(format!(r#"{{"items":{}}}"#, items(start, 2)));
+            if start < 4 { reply.with("next-page", format!("/items?from={}", start + 2)) } else { reply }
+        },
+        &["/items", "/items?from=2", "/items?from=4"],
+    )
+    .await;
+    check(
         "pagination.cursor = { header = \"Next-Page\", param = \"token\" }",
         |request| {
             let start = number(request, "token");

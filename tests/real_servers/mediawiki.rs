@@ -27,7 +27,7 @@ async fn mediawiki_is_followed_as_it_continues() {
         request.url = "{}"
         response.items = ".query.pages[]?"
         response.error = ".error.info?"
-        pagination.cursor.token = ".continue"
+        pagination.cursor = {{ token = ".continue", param = "continue" }}
         item.key = ".title"
         item.filter = '.title != "Main Page"'
         item.data = "{{title, text: .revisions[0].slots.main.content}}"
