@@ -76,6 +76,7 @@ fn other_items_or_other_keys_are_not_comparable() {
         ("item.data", "request.query.state = \"all\"\nitem.data"),
         ("item.data", "request.method = \"POST\"\nrequest.body = { a = 1 }\nitem.data"),
         ("item.data", "pagination.link = {}\nitem.data"),
+        ("item.data", "request.query.since = \"{{ cursor }}\"\ncursor.value = \".at\"\nitem.data"),
     ] {
         check(from, to, &["pages", "keys"]);
     }

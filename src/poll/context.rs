@@ -1,6 +1,6 @@
 //! What polls need of the house.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,10 +29,19 @@ pub struct FetchContext {
     pub telemetry: SharedTelemetry,
     /// What is left for each host.
     pub budgets: Budgets,
-    /// Hosts whose clock was found to differ from ours.
-    clocks_that_differ: Arc<Mutex<HashSet<HostName>>>,
+    /// What the clocks of hosts say.
+    clocks: Arc<Mutex<HashMap<HostName, HostClock>>>,
     /// What sources gave to prove with who requests are from.
     pub credentials: Credentials,
+}
+
+/// What a host's clock says.
+#[derive(Debug, Clone, Copy, Default)]
+struct HostClock {
+    /// How far it is ahead of ours, in milliseconds.
+    ahead: i64,
+    /// Whether it was told that they differ.
+    is_told: bool,
 }
 
 /// How much a host's clock may differ from ours without a word.
@@ -42,8 +51,8 @@ impl FetchContext {
     /// Returns what fetching needs, without anything that has been configured.
     pub fn new(http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         let budgets = Budgets::new(clock.clone(), HashMap::new());
-        let clocks_that_differ = Arc::default();
-        Self { http, clock, telemetry, budgets, clocks_that_differ, credentials: Credentials::new(None) }
+        let clocks = Arc::default();
+        Self { http, clock, telemetry, budgets, clocks, credentials: Credentials::new(None) }
     }
 
     /// Returns the same with limits of hosts, which all connectors share.
@@ -60,11 +69,19 @@ impl FetchContext {
     pub(super) fn compare_clocks(&self, host: &HostName, theirs: Timestamp) {
         let ours = self.clock.now();
         let difference = theirs.since(ours).max(ours.since(theirs));
-        if difference > MOST_CLOCK_DIFFERENCE {
-            let mut known = self.clocks_that_differ.lock().unwrap_or_else(PoisonError::into_inner);
-            if known.insert(host.clone()) {
-                self.telemetry.poll.clock_differs(host, difference, theirs > ours);
-            }
+        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = clocks.entry(host.clone()).or_default();
+        known.ahead = theirs.as_millis() - ours.as_millis();
+        if difference > MOST_CLOCK_DIFFERENCE && !known.is_told {
+            known.is_told = true;
+            self.telemetry.poll.clock_differs(host, difference, theirs > ours);
         }
+    }
+
+    /// Returns the time by a host's clock; `None` if it has not answered yet.
+    pub(super) fn time_at(&self, host: &HostName) -> Option<Timestamp> {
+        let clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = clocks.get(host)?.ahead;
+        Some(Timestamp::from_millis(self.clock.now().as_millis().saturating_add(ahead)))
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::context::FetchContext;
-use super::cursor::UNKNOWN_CLOCK_MARGIN;
 use super::error::PollFailure;
 use super::paginate::{Advance, Pager};
 use super::plan::{Plan, Refused};
+use super::polling::source_now;
 use super::walk::{Visit, Walker};
 use crate::model::connector::Connector;
 use crate::model::item::{Completeness, Item};
@@ -91,7 +91,7 @@ impl Look {
 
 fn walker(connector: &Arc<Connector>, context: &FetchContext) -> Result<Walker, PollFailure> {
     let now = context.clock.now();
-    let plan = Plan::of(connector, None, Refused::default(), now - UNKNOWN_CLOCK_MARGIN, now)
+    let plan = Plan::of(connector, None, Refused::default(), source_now(connector, context), now)
         .map_err(|error| PollFailure::of(connector, &error))?;
     let pager =
         Pager::new(connector, plan.cursor.as_deref(), now, None).map_err(|error| PollFailure::of(connector, &error))?;

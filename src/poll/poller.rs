@@ -1,6 +1,5 @@
 //! One poll: lease, poll, commit.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +7,6 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::context::{FetchContext, PollContext};
-use super::cursor::UNKNOWN_CLOCK_MARGIN;
 use super::error::PollFailure;
 use super::memo::Memo;
 use super::pace::{listened, paced};
@@ -26,9 +24,6 @@ pub const FAILURES_BEFORE_NEWS: u32 = 3;
 /// How long a lease lasts beyond the work that is done under it, so that the commit finds it still held.
 const TIME_TO_COMMIT: Duration = Duration::from_secs(60);
 
-/// Not known yet.
-const UNKNOWN_CLOCK: i64 = i64::MIN;
-
 /// Polls one connector.
 #[derive(Clone)]
 pub struct Poller {
@@ -36,15 +31,12 @@ pub struct Poller {
     pub(super) context: PollContext,
     /// Of the last poll that read all pages.
     pub(super) memo: Arc<Mutex<Arc<Memo>>>,
-    /// How far the source's clock is ahead of ours, in milliseconds, or [`UNKNOWN_CLOCK`].
-    pub(super) clock_ahead: Arc<AtomicI64>,
 }
 
 impl Poller {
     /// Returns what polls a connector.
     pub fn new(connector: Arc<Connector>, context: PollContext) -> Self {
-        let clock_ahead = Arc::new(AtomicI64::new(UNKNOWN_CLOCK));
-        Self { connector, context, memo: Arc::default(), clock_ahead }
+        Self { connector, context, memo: Arc::default() }
     }
 
     /// Returns the connector that is polled.
@@ -125,14 +117,6 @@ impl Poller {
         let news = news.into_iter().chain(silence).map(|event| self.context.route.route(event)).collect();
         let commit = PollCommit { news, forget_before, record, ..PollCommit::new(report.at, updates, state) };
         store.commit_poll(lease, commit).await
-    }
-
-    /// Returns the time by the clock of the source. If that is not known yet, it is taken to be slow.
-    pub(super) fn source_now(&self, at: Timestamp) -> Timestamp {
-        match self.clock_ahead.load(Ordering::Relaxed) {
-            UNKNOWN_CLOCK => at - UNKNOWN_CLOCK_MARGIN,
-            ahead => Timestamp::from_millis(at.as_millis().saturating_add(ahead)),
-        }
     }
 
     pub(super) fn succeeded(&self, state: Option<ConnectorState>, at: Timestamp) -> ConnectorState {

@@ -1,6 +1,5 @@
 //! What one poll does under its lease: it asks, reads page by page, compares, and says what is to be committed.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::changes::{ChangesError, updates};
 use super::compare::{Comparison, Finding, PageIs};
 use super::context::FetchContext;
-use super::cursor::{Watermark, is_in_answer};
+use super::cursor::{UNKNOWN_CLOCK_MARGIN, Watermark, is_in_answer};
 use super::detect::{Detector, Listing};
 use super::error::PollFailure;
-use super::fetch::longest_turn;
+use super::fetch::{home_host, longest_turn};
 use super::paginate::{self, Advance, Pager};
 use super::plan::{Ending, Plan, Refused, memory_of};
 use super::poller::Poller;
@@ -101,10 +100,10 @@ struct Reading {
 impl Polling<'_> {
     /// Polls, anew with less of what is remembered if the source refuses that.
     pub async fn poll(&mut self) -> Result<Prepared, Broken> {
-        let Poller { connector, .. } = self.poller;
+        let Poller { connector, context, .. } = self.poller;
         loop {
             let state = self.lease.state.as_ref();
-            let source_now = self.poller.source_now(self.report.at);
+            let source_now = source_now(connector, &context.fetching);
             let plan = Plan::of(connector, state, self.refused, source_now, self.report.at)
                 .map_err(|error| Broken::Failure(PollFailure::of(connector, &error)))?;
             let failure = match self.follow(&plan).await {
@@ -125,7 +124,7 @@ impl Polling<'_> {
 
     /// Does what a plan says, and counts what was asked for even if that fails.
     async fn follow(&mut self, plan: &Plan<'_>) -> Result<Prepared, Broken> {
-        let Poller { connector, context, memo, clock_ahead } = self.poller;
+        let Poller { connector, context, memo } = self.poller;
         let pager = Pager::new(connector, plan.cursor.as_deref(), self.report.at, plan.from())
             .map_err(|error| Broken::Failure(PollFailure::of(connector, &error)))?;
         let mut walker = Walker::new(Arc::clone(connector), context.fetching.clone(), pager);
@@ -133,9 +132,6 @@ impl Polling<'_> {
         let result = self.walk(plan, &mut walker).await;
         self.report.count(walker.counts);
         self.report.fresh_for = walker.fresh_for;
-        if let Some(ahead) = walker.clock_ahead {
-            clock_ahead.store(ahead, Ordering::Relaxed);
-        }
         result
     }
 
@@ -330,6 +326,13 @@ fn counts(findings: &[Finding]) -> ChangeCounts {
         counts.count(change.kind);
     }
     counts
+}
+
+/// Returns the time by the clock of a connector's source. If that is not known yet, it is taken to be slow.
+pub(super) fn source_now(connector: &Connector, context: &FetchContext) -> Timestamp {
+    let now = context.clock.now();
+    let host = home_host(connector, Some(""), now);
+    host.and_then(|host| context.time_at(&host)).unwrap_or_else(|| now - UNKNOWN_CLOCK_MARGIN)
 }
 
 /// Returns how long a poll may fetch pages: enough for all of them, unless both pages and time limits are many, and for

@@ -16,7 +16,6 @@ use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
 use super::paginate::{Advance, PageRead, Pager};
 use super::request::PageRequest;
-use crate::http::server_time;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
 use crate::model::item::{Item, PageMemory};
@@ -41,8 +40,6 @@ pub(super) struct Walker {
     pub counts: Counts,
     /// For how much longer the first page stands, as its answer says.
     pub fresh_for: Option<Duration>,
-    /// How far the source's clock is ahead of ours, in milliseconds, as its last answer said.
-    pub clock_ahead: Option<i64>,
     /// How many pages were read.
     read: usize,
     /// The first page, if it was fetched already to see whether it is as it was.
@@ -111,7 +108,6 @@ impl Walker {
             visits: Vec::new(),
             counts: Counts::default(),
             fresh_for: None,
-            clock_ahead: None,
             read: 0,
             at_hand: None,
             memory: Some(Vec::new()),
@@ -227,10 +223,6 @@ impl Walker {
         }
         self.counts.pages += 1;
         self.counts.bytes += answer.response.body.len();
-        let now = self.context.clock.now();
-        if let Some(theirs) = server_time(&answer.response.headers, now) {
-            self.clock_ahead = Some(theirs.as_millis() - now.as_millis());
-        }
         if self.answer_shown > 0 {
             self.visits.push(Visit {
                 url: shown(&self.connector, &request.url),

@@ -73,13 +73,13 @@ async fn numbers_and_overlaps_are_exact() {
 async fn the_first_poll_may_begin_some_time_ago_by_the_clock_of_the_source() {
     let rules = format!("{SINCE}cursor.initial = \"-1h\"\n");
     let world = World::new(&rules, |_| Reply::of(404, "").with("date", "Fri, 20 Nov 2026 12:00:30 GMT")).await;
-    world.poll().await;
+    world.poll_with_ticks_of(Duration::ZERO).await;
     let margin = Duration::from_secs(65 * 60);
     let ours = (world.now() - margin).to_utc().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     world.serve("[]");
-    world.poll().await;
+    world.poll_with_ticks_of(Duration::ZERO).await;
     // A minute later by both clocks, and from then on from there: there was nothing yet.
-    world.poll().await;
+    world.poll_with_ticks_of(Duration::ZERO).await;
     assert_eq!(all_asked(&world), [ours.as_str(), "2026-11-20T11:01:30Z", "2026-11-20T11:01:30Z"]);
 }
 

@@ -157,5 +157,6 @@ async fn rows_that_move_while_they_are_read_remove_nothing() {
     assert_eq!(report.notes[0], "paging stopped: rows moved before page 2 was read, so that some may have been missed");
     assert_eq!(report.changes.removed, 0);
     world.source.respond(|request| Reply::json(format!(r#"{{"items":{}}}"#, items(number(request, "o") + 1, 2))));
+    assert_eq!(world.changes().await, [""; 0], "one poll of several pages proves no removal");
     assert_eq!(world.changes().await, ["removed 1"]);
 }
