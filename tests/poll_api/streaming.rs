@@ -50,7 +50,7 @@ async fn what_does_not_fit_into_memory_is_committed_on_the_way_and_never_twice()
     let world = World::new(RULES, pages(1, PAGES - 1, Fault::Hang)).await;
     stop_at_the_last_page(&world).await;
     let on_the_way = world.events().await.len();
-    assert!(on_the_way >= ITEMS_OF_A_PAGE && on_the_way < PAGES * ITEMS_OF_A_PAGE, "{on_the_way}");
+    assert!((ITEMS_OF_A_PAGE..PAGES * ITEMS_OF_A_PAGE).contains(&on_the_way), "{on_the_way}");
     assert_eq!(world.state().await, None, "the poll is not over");
 
     world.source.respond(pages(1, PAGES, Fault::None));
