@@ -29,7 +29,8 @@ mod walk;
 mod warnings;
 
 pub use context::{FetchContext, PollContext};
-pub use error::PollFailure;
+pub use decode::items_of;
+pub use error::{PageError, PollFailure};
 pub use events::created_event;
 pub use look::{Look, Problem, look};
 pub use poller::Poller;

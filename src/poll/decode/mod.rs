@@ -86,6 +86,22 @@ pub(super) fn decode<'r>(
     Ok(Decoded { value, items: if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items } })
 }
 
+/// Returns the items of a page that was found at this address: what `response.items` gives of what it says.
+pub fn items_of(
+    response: &Response,
+    url: Option<&Url>,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Vec<Value>, PageError> {
+    let Decoded { value, items } = decode(response, RawPage { url, content_type, body }, &Redactor::default())?;
+    items.into_outputs(value).map_err(|error| PageError::Response {
+        setting: "response.items",
+        expression: items.source().to_owned(),
+        error: error.message,
+        excerpt: Excerpt::of(&Redactor::default(), body),
+    })
+}
+
 /// Yields the items of a feed where nothing else is configured.
 static FEED_ITEMS: LazyLock<Expression> =
     LazyLock::new(|| Expression::parse(".items[]").expect("this expression is valid"));
