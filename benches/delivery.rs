@@ -215,6 +215,7 @@ fn event(clock: &SharedClock, number: usize) -> Event {
         time: at,
         id: EventId::new(at),
         connector: connector(),
+        element: None,
         key: number.to_string(),
         data: serde_json::value::RawValue::from_string(data).expect("JSON"),
         changes: None,

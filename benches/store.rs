@@ -169,6 +169,7 @@ fn routed(number: u64) -> RoutedEvent {
         time: now(),
         id: EventId::new(now()),
         connector: orders(),
+        element: None,
         key: number.to_string(),
         data: serde_json::value::to_raw_value(&"x".repeat(500)).expect("JSON"),
         changes: None,

@@ -247,3 +247,32 @@ fn what_tokens_are_asked_with_can_be_filled_in() {
     let redacted = configuration.connectors[0].redactor.redact("me secret");
     assert_eq!(redacted, "me ***");
 }
+
+#[test]
+fn elements_are_named_after_what_may_be_shown_of_them() {
+    let check = |element: &str, expected: &str| {
+        let config = format!(
+            "[connectors.repos]\nevery = \"1m\"\nrequest.url = \"https://api.example.com/\"\nitem.key = \".id\"\n\
+             each = [{element}]"
+        );
+        let configuration = load_files(&[("config.toml", &config)], &Environment::from([("TOKEN", "hunter2")]));
+        let connector = &configuration.connectors[0];
+        assert_eq!(connector.events_as.as_str(), "repos");
+        let name = connector.name.as_str().strip_prefix("repos/").expect("a label");
+        if expected.is_empty() {
+            assert!(name.len() == 12 && name.chars().all(|c| c.is_ascii_hexdigit()), "{name}");
+        } else {
+            assert_eq!(name, expected);
+        }
+        assert!(!format!("{:?}", connector.element).contains("hunter2"));
+    };
+    check("{ repo = \"a.b-c_D\" }", "a.b-c_D");
+    check("{ repo = \"rust\", owner = \"rust-lang\" }", "rust-lang,rust");
+    check("{ owner = \"rust-lang\", repo = \"rust\" }", "rust-lang,rust");
+    check("{ number = 7, on = true, token = { env = \"TOKEN\" } }", "7,true");
+    check("{ repo = \"a b\" }", "");
+    check("{ repo = \"a,b\" }", "");
+    check("{ repo = \"..\" }", "");
+    check("{ repos = [\"a\", \"b\"] }", "");
+    check(&format!("{{ repo = \"{}\" }}", "a".repeat(65)), "");
+}

@@ -22,7 +22,7 @@ use crate::telemetry::{SharedTelemetry, Telemetry};
 
 #[derive(Debug, clap::Args)]
 pub struct TryArguments {
-    /// The connector's name in the configuration
+    /// The connector's name in the configuration; of one with `each`, the first element, or NAME/ELEMENT
     connector: String,
     /// How many items to show
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
@@ -83,7 +83,9 @@ fn uses_refresh_token(connector: &Connector) -> bool {
 
 fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Failure> {
     let connectors = &configuration.connectors;
-    if let Some(found) = connectors.iter().find(|connector| connector.name.as_str() == name) {
+    let is_named = |connector: &&Arc<Connector>| connector.name.as_str() == name;
+    let is_element = |connector: &&Arc<Connector>| connector.events_as.as_str() == name;
+    if let Some(found) = connectors.iter().find(is_named).or_else(|| connectors.iter().find(is_element)) {
         return Ok(found.clone());
     }
     let names: Vec<&str> = connectors.iter().map(|connector| connector.name.as_str()).collect();

@@ -11,6 +11,7 @@ mod cursor;
 mod detail;
 mod diagnostic;
 mod digest;
+mod each;
 mod environment;
 mod hosts;
 mod keys;
@@ -39,6 +40,7 @@ pub use environment::Environment;
 pub use params::Param;
 
 use catalog::TemplateFile;
+use each::Element;
 use hosts::hosts;
 use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
 use params::ParamValues;
@@ -146,7 +148,7 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
     let templates = catalog(scope, &root);
     let entries = root.entries("connectors");
     let connectors: Vec<Arc<Connector>> =
-        entries.iter().filter_map(|entry| configured_connector(scope, entry, &templates)).map(Arc::new).collect();
+        entries.iter().flat_map(|entry| configured_connectors(scope, entry, &templates)).map(Arc::new).collect();
     let known = Known { names: entries.iter().map(|entry| entry.key.as_str()).collect(), connectors: &connectors };
     let subscriptions = root.entries("subscriptions").iter();
     let subscriptions =
@@ -216,7 +218,12 @@ fn catalog(scope: Scope<'_>, root: &Fields<'_>) -> Vec<TemplateFile> {
     catalog::read_all(scope, &scope.folder.join(path), fields.entry("path").map(|entry| entry.node.place))
 }
 
-fn configured_connector(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Option<Connector> {
+/// Returns what a connector's table configures: one connector, or one for each element of its `each`.
+fn configured_connectors(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Vec<Connector> {
+    configured(scope, entry, templates).unwrap_or_default()
+}
+
+fn configured(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Option<Vec<Connector>> {
     let report = scope.report;
     let name =
         ConnectorName::configured(&entry.key).map_err(|error| report.error(entry.key_place, error.to_string())).ok();
@@ -235,16 +242,49 @@ fn configured_connector(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFi
         Some(params) => &reader::table(report, &params.node)?.entries,
         None => &[],
     };
-    let (table, params) = match template {
-        Some((declared, table)) => (
-            table.clone().merged(own, &Kind::Table(&CONNECTOR)),
-            ParamValues::of_instance(scope, declared, given, params_place),
-        ),
+    let (declared, table) = match template {
+        Some((declared, table)) => (Some(declared), table.clone().merged(own, &Kind::Table(&CONNECTOR))),
         None if used.is_some() => return None,
-        None => (own, ParamValues::of_inline(scope, given)),
+        None => (None, own),
+    };
+    let params = |given: &[Entry], place| match declared {
+        Some(declared) => ParamValues::of_instance(scope, declared, given, place),
+        None => ParamValues::of_inline(scope, given),
     };
     let fields = Fields::new(report, &table, entry.key_place, &CONNECTOR);
-    connector::connector(scope, name, &fields, &params)
+    let Some(each) = fields.entry("each") else {
+        let connector = connector::connector(scope, name, &fields, &params(given, params_place));
+        return Some(connector.into_iter().collect());
+    };
+    let elements = Element::read_all(report, each);
+    let mut connectors: Vec<Connector> = Vec::with_capacity(elements.len());
+    for element in &elements {
+        let before = report.errors();
+        if declared.is_none() {
+            element.check_alike(report, &elements[0], given);
+        }
+        let place = if element.is_whole(&elements) { params_place } else { element.place };
+        let params = params(&element.over(given), place);
+        if report.errors() > before {
+            // What else is wrong with it would follow from that.
+            continue;
+        }
+        let connector = connector::connector(scope, name.clone(), &fields, &params);
+        let Some(identity) = element.identity(&params) else {
+            let help = "give it a param that is not secret, which its name can be made of";
+            report.error_with_help(element.place, "nothing tells this element from others", help);
+            continue;
+        };
+        let Some(connector) = connector else { continue };
+        let name = identity.name(&connector.events_as).map_err(|error| report.error(element.place, error.to_string()));
+        let Ok(name) = name else { continue };
+        if connectors.iter().any(|other| other.name == name) {
+            let help = "give it other values that are not secret, or leave it out";
+            report.error_with_help(element.place, format!("another element is {name} as well"), help);
+        }
+        connectors.push(Connector { name, element: Some(identity.public), ..connector });
+    }
+    Some(connectors)
 }
 
 fn find_template<'a>(report: &Report, used: &Entry, templates: &'a [TemplateFile]) -> Option<&'a TemplateFile> {

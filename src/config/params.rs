@@ -147,6 +147,12 @@ impl ParamValues {
         Value::Object(names.filter_map(shown).collect())
     }
 
+    /// Returns the known values of these names that are not secret.
+    pub fn not_secret_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Map<String, Value> {
+        let public = names.filter(|name| !self.secret.contains(*name));
+        public.filter_map(|name| Some((name.to_owned(), self.values.get(name)?.clone()))).collect()
+    }
+
     /// Returns the values that are secret.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         let of_name = |name: &String| match self.values.get(name) {

@@ -90,6 +90,10 @@ pub struct Event {
     pub time: Timestamp,
     pub id: EventId,
     pub connector: ConnectorName,
+    /// The element of the connector's `each` that the item comes from, without secrets: items of two elements may have
+    /// the same key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<Box<RawValue>>,
     /// The key of the item; of the service's own events, the name of what they are about.
     pub key: String,
     /// The item, or what the connector's `data` makes of it; `null` for a removed item that was not kept.
@@ -128,7 +132,8 @@ impl Event {
     /// Returns about how many bytes the event takes.
     pub fn size(&self) -> usize {
         let optional = |raw: &Option<Box<RawValue>>| raw.as_ref().map_or(0, |raw| raw.get().len());
-        self.key.len() + self.data.get().len() + optional(&self.changes) + optional(&self.previous)
+        let optional = [&self.element, &self.changes, &self.previous].map(optional);
+        self.key.len() + self.data.get().len() + optional.iter().sum::<usize>()
     }
 
     /// Returns one of the service's own events, about the thing with this name.
@@ -138,6 +143,7 @@ impl Event {
             time,
             id: EventId::new(time),
             connector: ConnectorName::service(),
+            element: None,
             key: about.to_owned(),
             data: serde_json::value::to_raw_value(data).expect("a JSON value is written without errors"),
             changes: None,

@@ -23,6 +23,11 @@ pub enum NameError {
     Character(char),
     #[error("the name `pollhook` is kept for the service's own events")]
     Reserved,
+    #[error(
+        "behind the `/` of an element's name stand 1 to {most} of letters, digits, `.`, `_`, `-` and `,`",
+        most = ConnectorName::LONGEST_LABEL
+    )]
+    Label,
 }
 
 fn checked_name(text: &str) -> Result<Arc<str>, NameError> {
@@ -84,7 +89,8 @@ macro_rules! name_newtype {
 }
 
 name_newtype! {
-    /// The name of a configured connector; the service's own events come from [`ConnectorName::service`].
+    /// The name of a connector: as it is configured, or with `/` and a label for one element of its `each`. The service's
+    /// own events come from [`ConnectorName::service`].
     ConnectorName
 }
 
@@ -106,8 +112,20 @@ impl ConnectorName {
 
     /// Parses the name of a connector that somebody configures, which cannot be `pollhook`.
     pub fn configured(text: &str) -> Result<Self, NameError> {
-        let name: Self = text.parse()?;
+        let name = checked_name(text).map(Self)?;
         if name.is_service() { Err(NameError::Reserved) } else { Ok(name) }
+    }
+
+    /// The longest label of an element, in bytes.
+    pub const LONGEST_LABEL: usize = 64;
+
+    /// Returns the name of an element of this connector's `each`.
+    pub fn element(&self, label: &str) -> Result<Self, NameError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ',');
+        if label.is_empty() || label.len() > Self::LONGEST_LABEL || !label.chars().all(allowed) {
+            return Err(NameError::Label);
+        }
+        Ok(Self(format!("{self}/{label}").into()))
     }
 }
 
@@ -115,7 +133,10 @@ impl FromStr for ConnectorName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        checked_name(text).map(Self)
+        match text.split_once('/') {
+            None => checked_name(text).map(Self),
+            Some((connector, label)) => checked_name(connector).map(Self)?.element(label),
+        }
     }
 }
 
@@ -316,5 +337,18 @@ mod tests {
         assert_eq!("".parse::<ConnectorName>(), Err(NameError::Empty));
         assert_eq!("a".repeat(65).parse::<ConnectorName>(), Err(NameError::TooLong));
         assert_eq!(ConnectorName::configured("pollhook"), Err(NameError::Reserved));
+        assert_eq!(ConnectorName::configured("a/b"), Err(NameError::Character('/')));
+    }
+
+    #[test]
+    fn an_element_is_named_after_its_connector() {
+        let name: ConnectorName = "repos".parse().expect("a name");
+        let element = name.element("rust-lang,Rust.1").expect("a name");
+        assert_eq!(element.to_string(), "repos/rust-lang,Rust.1");
+        assert_eq!(element.to_string().parse(), Ok(element));
+        for wrong in ["repos/", "repos/a b", "repos/a/b", "repos/ä"] {
+            assert_eq!(wrong.parse::<ConnectorName>(), Err(NameError::Label), "{wrong}");
+        }
+        assert_eq!("Repos/a".parse::<ConnectorName>(), Err(NameError::Character('R')));
     }
 }

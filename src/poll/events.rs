@@ -69,10 +69,11 @@ pub(super) fn event(
         (_, None, kept) => (kept.unwrap_or_default(), None, None),
     };
     Ok(Event {
-        event_type: EventType::of_change(&connector.name, change.kind),
+        event_type: EventType::of_change(&connector.events_as, change.kind),
         time: at,
         id: EventId::new(at),
-        connector: connector.name.clone(),
+        connector: connector.events_as.clone(),
+        element: connector.element.as_ref().map(raw),
         key: subject.key.to_owned(),
         data: raw(&data),
         changes: changes.as_ref().map(raw),

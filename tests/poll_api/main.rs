@@ -12,6 +12,7 @@ mod auth;
 mod bodies;
 mod changes;
 mod cursor;
+mod elements;
 mod failures;
 mod histories;
 mod looking;

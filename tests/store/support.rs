@@ -104,6 +104,7 @@ pub fn event(of: &ConnectorName, key: &str, time: Timestamp, data: Box<RawValue>
         time,
         id: EventId::new(time),
         connector: of.clone(),
+        element: None,
         key: key.to_owned(),
         data,
         changes: None,

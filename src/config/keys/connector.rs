@@ -75,7 +75,11 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
             "The watermark that an incremental API is asked from: `{{ cursor }}`.",
         ),
         Key::new("detail", Kind::Table(&DETAIL), "A second request for each new or changed item."),
-        Key::later("each", "One poll over several values, such as a list of repositories."),
+        Key::new(
+            "each",
+            Kind::Elements,
+            "Sets of params, such as a list of repositories: each is polled by itself, with a state of its own.",
+        ),
         Key::new("limits", Kind::Table(&LIMITS), "How often the API may be asked, and how long it may be silent."),
     ],
     exclusive: &[&["every", "schedule"]],

@@ -75,6 +75,8 @@ pub(super) enum Kind {
     Secrets,
     /// What a template's param is given: a text, number, truth value, list of those, or a secret.
     Param,
+    /// A list of tables of params.
+    Elements,
     /// Any value, every text in it a template.
     Json,
     /// One of several forms, described in the key's documentation.
@@ -139,7 +141,7 @@ impl Kind {
     /// Tells whether a secret may be written there.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Self::Secret | Self::Secrets | Self::Param | Self::LaterSecret => true,
+            Self::Secret | Self::Secrets | Self::Param | Self::Elements | Self::LaterSecret => true,
             Self::Table(keys) => keys.hold_secrets(),
             Self::Map(kind) => kind.holds_secrets(),
             _ => false,
