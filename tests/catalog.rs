@@ -38,14 +38,19 @@ fn instances() -> Vec<(String, std::sync::Arc<Connector>)> {
     names.into_iter().zip(configuration.connectors).collect()
 }
 
-/// What a poll would make of an answer: each item's fingerprint and data by key.
-fn read(connector: &Connector, answer: &Value) -> BTreeMap<String, (Fingerprint, Value)> {
+/// What a poll would make of an answer: each item's fingerprint and data by key. `details` is what the API says of each
+/// item by itself, in the place of what it lists.
+fn read(connector: &Connector, answer: &Value, details: &Value) -> BTreeMap<String, (Fingerprint, Value)> {
     let rules = &connector.item;
     let items = connector.response.items.outputs(answer).expect("items");
     let filtered = items
         .into_iter()
         .filter(|item| rules.filter.as_ref().is_none_or(|filter| filter.is_truthy(item).expect("a truth value")));
-    let read = filtered.map(|item| (key(rules, &item), (fingerprint(rules, &item), data(rules, &item))));
+    let read = filtered.map(|item| {
+        let key = key(rules, &item);
+        let whole = if connector.detail.is_some() { &details[&key] } else { &item };
+        (key.clone(), (fingerprint(rules, &item), data(rules, whole)))
+    });
     read.collect()
 }
 
@@ -121,7 +126,7 @@ fn ready_made_connectors_read_what_their_apis_answer() {
     for (name, connector) in instances() {
         let path = root().join("tests/fixtures/catalog").join(&name).with_extension("json");
         let fixture: Value = serde_json::from_str(&std::fs::read_to_string(path).expect(&name)).expect("JSON");
-        let read_now = read(&connector, &fixture["answer"]);
+        let read_now = read(&connector, &fixture["answer"], &fixture["details"]);
         let data: BTreeMap<&String, &Value> = read_now.iter().map(|(key, (_, data))| (key, data)).collect();
         let expected: BTreeMap<&String, &Value> = fixture["items"].as_object().expect("items by key").iter().collect();
         assert_eq!(data, expected, "{name}");
@@ -129,7 +134,7 @@ fn ready_made_connectors_read_what_their_apis_answer() {
         let fingerprints = |read: &BTreeMap<String, (Fingerprint, Value)>| {
             read.iter().map(|(key, (fingerprint, _))| (key.clone(), *fingerprint)).collect::<Vec<_>>()
         };
-        let read_later = read(&connector, &fixture["later"]);
+        let read_later = read(&connector, &fixture["later"], &fixture["details"]);
         assert_ne!(fixture["later"], fixture["answer"], "{name}");
         assert_eq!(fingerprints(&read_now), fingerprints(&read_later), "{name}: habits of the API are no updates");
     }

@@ -48,7 +48,8 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
     let began = clock.monotonic();
     let context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
-    let look = poll::look(&connector, &context).await;
+    let mut look = poll::look(&connector, &context).await;
+    look.add_details(&connector, &context, arguments.limit).await;
     let shown = Shown {
         arguments: &arguments,
         connector: &connector,
@@ -96,7 +97,7 @@ fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Fai
     Err(Failure::Usage(format!("there is no connector {name:?}; {known}")))
 }
 
-/// Returns what each item would send if it were new, and to whom.
+/// Returns what each item would send if it were new, and to whom; only those that are whole.
 fn events(
     configuration: &Configuration,
     connector: &Connector,
@@ -108,6 +109,7 @@ fn events(
     let now = clock.now();
     look.items
         .iter()
+        .take(look.detailed.unwrap_or(usize::MAX))
         .map(|item| {
             let event = created_event(connector, item, now)
                 .map_err(|error| Failure::caused(format!("the item {} makes no event", item.key), error))?;
@@ -199,7 +201,7 @@ impl Shown<'_> {
             [Cell::from(&event.key), to.into(), beginning(event.data.get(), LONGEST_DATA).into()]
         });
         output.table(["KEY", "WOULD GO TO", "DATA"], rows)?;
-        let left = self.events.len().saturating_sub(self.arguments.limit);
+        let left = self.look.items.len().saturating_sub(self.arguments.limit.min(self.events.len()));
         if left > 0 {
             output.line(format_args!("and {}", counted(left, "more item")))?;
         }

@@ -63,7 +63,8 @@ fn update(
     kept: Option<&RawValue>,
     at: Timestamp,
 ) -> Result<SeenUpdate, EventError> {
-    let keeps = connector.changes.previous;
+    // What the listing alone says of an item that has a detail is not all of it.
+    let keeps = connector.changes.previous && (connector.detail.is_none() || finding.change.is_some());
     let value = finding.item.as_ref().map(|item| item.record.value());
     let event = match finding.change {
         None => None,

@@ -181,6 +181,11 @@ impl Comparison {
         self.bytes
     }
 
+    /// Tells whether an item was found.
+    pub fn has_found(&self, key: &KeyHash) -> bool {
+        self.settled.contains(key) || self.pending.contains_key(key)
+    }
+
     /// Decides about everything that was found so far, and gives it out in the order of the listing. What later pages
     /// say of the same items no longer counts.
     pub fn decide(&mut self) -> Vec<Finding> {

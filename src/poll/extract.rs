@@ -11,7 +11,7 @@ use super::decode::{Decoded, RawPage, decode, elements};
 use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use super::paginate::Clues;
-use crate::model::connector::Connector;
+use crate::model::connector::{Connector, Response};
 use crate::model::cursor::{CursorRules, CursorSource};
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
@@ -111,7 +111,7 @@ fn is_within(value: &Value, most: usize) -> bool {
 /// Returns the items of a page's value.
 fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> Result<Extraction, PageError> {
     let Decoded { value, items: expression } = decoded;
-    check_reported_error(connector, &value)?;
+    check_reported_error(connector, &connector.response, &value)?;
     let clues = Clues::of(connector, &value)?;
     let mut watermark = cursor::value_of_answer(connector, &value).map_err(|error| answer_cursor(connector, error))?;
     // A failed expression leaves nothing to show, so that has to be set aside first.
@@ -188,8 +188,9 @@ fn item(Identity { key, key_hash, fingerprint }: Identity, record: Record) -> It
     Item { key, key_hash, fingerprint, record }
 }
 
-fn check_reported_error(connector: &Connector, value: &Value) -> Result<(), PageError> {
-    let Some(expression) = &connector.response.error else { return Ok(()) };
+/// Fails if an answer reports a failure.
+pub(super) fn check_reported_error(connector: &Connector, response: &Response, value: &Value) -> Result<(), PageError> {
+    let Some(expression) = &response.error else { return Ok(()) };
     let outputs = expression.outputs(value).map_err(|error| PageError::Response {
         setting: "response.error",
         expression: expression.source().to_owned(),
@@ -250,6 +251,11 @@ fn key_part<'a>(expression: &Expression, value: &'a Value) -> Result<Cow<'a, Val
         _ => "several values",
     };
     Err(ItemProblem::Key { expression: expression.source().to_owned(), found })
+}
+
+/// Returns the fingerprint of an item's record.
+pub(super) fn fingerprint_of(connector: &Connector, value: &Value) -> Result<Fingerprint, ItemProblem> {
+    fingerprint(connector, value, &mut Canonical::default())
 }
 
 fn fingerprint(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Fingerprint, ItemProblem> {

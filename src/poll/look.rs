@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use url::Url;
+
 use super::context::FetchContext;
+use super::detail::{DetailFetcher, Detailed};
 use super::error::PollFailure;
 use super::paginate::{Advance, Pager};
 use super::plan::{Plan, Refused};
@@ -25,6 +28,10 @@ pub struct Look {
     pub truncation: Option<String>,
     /// Why there are no items, or not all of them; secrets taken out.
     pub problem: Option<Problem>,
+    /// How many of the items, the first ones, have their details laid over them; `None` if they need none.
+    pub detailed: Option<usize>,
+    /// The address of the first page.
+    home: Option<Url>,
 }
 
 /// Why a look found nothing, or less than all.
@@ -53,6 +60,8 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
         completeness: Completeness::Complete,
         truncation: None,
         problem: None,
+        detailed: connector.detail.as_ref().map(|_| 0),
+        home: None,
     };
     let mut walker = match walker(connector, context) {
         Ok(walker) => walker,
@@ -75,6 +84,7 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
         }
     };
     look.requests = walker.counts.requests;
+    look.home = Some(walker.home().clone());
     look.pages = walker.visits;
     match failure {
         Some(failure) => look.failed(failure),
@@ -84,6 +94,30 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
 }
 
 impl Look {
+    /// Asks for the details of the first items, so many at most. An item that is not there is left out; where a detail
+    /// fails, it ends.
+    pub async fn add_details(&mut self, connector: &Connector, context: &FetchContext, most: usize) {
+        let (Some(detail), Some(home)) = (&connector.detail, &self.home) else { return };
+        let fetcher = DetailFetcher::new(connector, detail, context, home.clone());
+        let first: Vec<Item> = self.items.drain(..most.min(self.items.len())).collect();
+        let values = first.iter().map(|item| item.record.value().into_owned()).collect();
+        let mut whole = Vec::with_capacity(first.len());
+        for (item, detailed) in first.into_iter().zip(fetcher.fetch(values).await) {
+            match detailed {
+                Detailed::Whole(value) => whole.push(Item { record: value.into(), ..item }),
+                Detailed::Failed(problem) if self.problem.is_none() => {
+                    let cause = format!("item {}: {problem}", item.key);
+                    self.problem = Some(Problem::Failed(PollFailure::of(connector, &cause)));
+                }
+                Detailed::Absent | Detailed::Failed(_) | Detailed::NotAsked => {}
+            }
+        }
+        self.requests += fetcher.requests();
+        self.detailed = Some(whole.len());
+        whole.append(&mut self.items);
+        self.items = whole;
+    }
+
     fn failed(self, failure: PollFailure) -> Self {
         Self { completeness: Completeness::Partial, problem: Some(Problem::Failed(failure)), ..self }
     }

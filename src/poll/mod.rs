@@ -10,14 +10,18 @@ pub mod look;
 pub mod poller;
 pub mod report;
 
+mod aside;
 mod auth;
 mod changes;
 mod compare;
 mod context;
 mod cursor;
+mod decide;
 mod decode;
+mod detail;
 mod extract;
 mod fetch;
+mod hold;
 mod memo;
 mod pace;
 mod paginate;
@@ -25,6 +29,7 @@ mod patch;
 mod plan;
 mod polling;
 mod request;
+mod settle;
 mod walk;
 mod warnings;
 

@@ -27,7 +27,7 @@ pub(super) fn paced(
     }
     let interval = match &connector.schedule {
         Schedule::Adaptive(adaptive) => {
-            let signs = Signs { changes: report.changes.total(), fresh_for: report.fresh_for };
+            let signs = Signs { changes: report.changes.total() + report.held, fresh_for: report.fresh_for };
             let next = adaptive.next(state.interval.map(Duration::from_millis), signs);
             u64::try_from(next.as_millis()).ok()
         }
@@ -36,7 +36,7 @@ pub(super) fn paced(
     let host = home_host(connector, state.cursor.as_deref(), report.at);
     let credentials = connector.redactor.identity();
     let not_before = host.and_then(|host| context.budgets.quiet_until(&host, credentials));
-    ConnectorState { not_before, interval, ..state }
+    ConnectorState { not_before: not_before.max(state.not_before), interval, ..state }
 }
 
 /// Returns the state after a poll with what it knows of the source's silence, and the event that tells of it, once, if it

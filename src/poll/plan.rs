@@ -306,8 +306,8 @@ impl<'a> Plan<'a> {
 fn footing(state: Option<&ConnectorState>, digest: &RulesMemory) -> Footing {
     let Some(state) = state else { return Footing::First };
     let has_items = state.baselined || state.pass.is_some();
-    let goes_on_with_edit = state.pass.as_ref().is_some_and(|pass| pass.takes_as_seen);
-    if has_items && state.digest.keys != digest.keys || goes_on_with_edit {
+    let takes_as_seen = state.baseline_next || state.pass.as_ref().is_some_and(|pass| pass.takes_as_seen);
+    if has_items && state.digest.keys != digest.keys || takes_as_seen {
         Footing::Rebaseline
     } else if state.baselined {
         Footing::Usual

@@ -1,5 +1,6 @@
 //! One poll: lease, poll, commit.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::report::{PollOutcome, PollReport};
 use crate::model::connector::Connector;
 use crate::model::event::{Event, ServiceNews};
 use crate::model::time::Timestamp;
-use crate::store::{ConnectorState, PollCommit, PollLease, StoreError};
+use crate::store::{ConnectorState, PollCommit, PollLease, PollPart, StoreError};
 
 /// After how many failed polls in a row an event tells of it.
 pub const FAILURES_BEFORE_NEWS: u32 = 3;
@@ -44,6 +45,10 @@ impl Poller {
         &self.connector
     }
 
+    pub(super) fn shared_connector(&self) -> &Arc<Connector> {
+        &self.connector
+    }
+
     pub(super) fn context(&self) -> &PollContext {
         &self.context
     }
@@ -58,7 +63,8 @@ impl Poller {
         let PollContext { store, fetching: FetchContext { clock, telemetry, .. }, .. } = &self.context;
         let mut report = PollReport::begun(clock.now());
         let began = clock.monotonic();
-        let lease_for = longest_fetching(&self.connector, &self.context.fetching) + TIME_TO_COMMIT;
+        let details = self.connector.detail.as_ref().map_or(Duration::ZERO, |_| super::detail::LONGEST_FETCHING);
+        let lease_for = longest_fetching(&self.connector, &self.context.fetching) + details + TIME_TO_COMMIT;
         if let Some(lease) = store.lease_poll(&self.connector.name, report.at, lease_for).await? {
             match self.poll_leased(lease, stop, &mut report, began).await {
                 Ok(()) => {}
@@ -80,7 +86,8 @@ impl Poller {
     ) -> Result<(), StoreError> {
         let store = &self.context.store;
         let state = lease.state.clone();
-        let mut polling = Polling { poller: self, lease: &lease, stop, report, refused: Refused::default() };
+        let mut polling =
+            Polling { poller: self, lease: &lease, stop, report, refused: Refused::default(), ahead: HashSet::new() };
         let polled = polling.poll().await;
         let refused = polling.refused;
         let prepared = match polled {
@@ -109,13 +116,20 @@ impl Poller {
         report.recovered_after = if report.failures == 0 { failures_before } else { 0 };
         report.elapsed = self.context.fetching.clock.monotonic().saturating_sub(began);
         let news = self.news(state.as_ref(), &prepared.state, report.at);
-        let Prepared { updates, state, forget_before } = prepared;
+        let Prepared { part: PollPart { updates, set_aside, dropped }, state, forget_before } = prepared;
         let state = paced(&self.connector, &self.context.fetching, state, report);
         let (state, silence) = listened(&self.connector, &self.context.fetching.telemetry.poll, state, report);
         let next = self.connector.schedule.due(Some(&state.past()), self.context.fetching.clock.now());
         let record = Some(report.record(next));
         let news = news.into_iter().chain(silence).map(|event| self.context.route.route(event)).collect();
-        let commit = PollCommit { news, forget_before, record, ..PollCommit::new(report.at, updates, state) };
+        let commit = PollCommit {
+            news,
+            forget_before,
+            set_aside,
+            dropped,
+            record,
+            ..PollCommit::new(report.at, updates, state)
+        };
         store.commit_poll(lease, commit).await
     }
 
@@ -146,24 +160,30 @@ impl Poller {
     }
 
     /// Returns what there is to tell of the connector itself.
-    fn news(&self, before: Option<&ConnectorState>, after: &ConnectorState, at: Timestamp) -> Option<Event> {
+    fn news(&self, before: Option<&ConnectorState>, after: &ConnectorState, at: Timestamp) -> Vec<Event> {
         let failures_before = before.map_or(0, |state| state.failures);
         let name = self.connector.name.as_str();
+        let mut news = Vec::new();
         if after.failures == FAILURES_BEFORE_NEWS {
             let data = json!({
                 "failures": after.failures,
                 "since": after.failing_since,
                 "error": after.last_error,
             });
-            Some(Event::of_service(ServiceNews::ConnectorFailing, name, at, &data))
+            news.push(Event::of_service(ServiceNews::ConnectorFailing, name, at, &data));
         } else if after.failures == 0 && failures_before >= FAILURES_BEFORE_NEWS {
             let data = json!({
                 "failures": failures_before,
                 "since": before.and_then(|state| state.failing_since),
             });
-            Some(Event::of_service(ServiceNews::ConnectorRecovered, name, at, &data))
-        } else {
-            None
+            news.push(Event::of_service(ServiceNews::ConnectorRecovered, name, at, &data));
         }
+        if let (Some(hold), None) = (&after.hold, before.and_then(|state| state.hold.as_ref())) {
+            news.push(Event::of_service(ServiceNews::ConnectorHeld, name, at, &json!(hold)));
+            self.context.fetching.telemetry.poll.held(&self.connector.name, hold);
+        } else if after.hold.is_none() && before.is_some_and(|state| state.hold.is_some()) {
+            self.context.fetching.telemetry.poll.hold_ended(&self.connector.name);
+        }
+        news
     }
 }

@@ -1,5 +1,6 @@
 //! What one poll does under its lease: it asks, reads page by page, compares, and says what is to be committed.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,21 +10,23 @@ use super::changes::{ChangesError, updates};
 use super::compare::{Comparison, Finding, PageIs};
 use super::context::FetchContext;
 use super::cursor::{UNKNOWN_CLOCK_MARGIN, Watermark, is_in_answer};
-use super::detect::{Detector, Listing};
+use super::detect::{Detector, Footing, Listing};
 use super::error::PollFailure;
 use super::fetch::{home_host, longest_turn};
 use super::paginate::{self, Advance, Pager};
 use super::plan::{Ending, Plan, Refused, memory_of};
 use super::poller::Poller;
 use super::report::{ChangeCounts, PollOutcome, PollReport};
+use super::settle::{Evidence, STILL_FAILS, Settled, Settling};
 use super::walk::{Page, Walker, compute};
 use super::warnings;
+use crate::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove};
 use crate::model::connector::Connector;
 use crate::model::fingerprint::KeyHash;
-use crate::model::item::{Item, Presence};
+use crate::model::item::{Completeness, Item, Presence};
 use crate::model::quantity::format_duration;
 use crate::model::time::Timestamp;
-use crate::store::{ConnectorState, PollLease, PollPart, SeenSelection, SeenUpdate, StoreError};
+use crate::store::{ConnectorState, PollLease, PollPart, SeenSelection, StoreError};
 
 /// How much longer than `forget_after` seen items are kept, because when they were last seen is refreshed only daily.
 const FORGETTING_SLACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -66,7 +69,7 @@ impl From<ChangesError> for Broken {
 
 /// What a poll is going to commit.
 pub(super) struct Prepared {
-    pub updates: Vec<SeenUpdate>,
+    pub part: PollPart,
     pub state: ConnectorState,
     pub forget_before: Option<Timestamp>,
 }
@@ -74,7 +77,7 @@ pub(super) struct Prepared {
 impl Prepared {
     /// A commit that changes nothing but the state.
     pub fn only(state: ConnectorState) -> Self {
-        Self { updates: Vec::new(), state, forget_before: None }
+        Self { part: PollPart::default(), state, forget_before: None }
     }
 }
 
@@ -86,6 +89,8 @@ pub(super) struct Polling<'a> {
     pub report: &'a mut PollReport,
     /// What the source has refused of what was remembered.
     pub refused: Refused,
+    /// The items whose changes were set aside before the poll ended.
+    pub ahead: HashSet<KeyHash>,
 }
 
 /// What the pages of a poll came to.
@@ -140,7 +145,7 @@ impl Polling<'_> {
         let remembered = plan.remembered_pages();
         if !remembered.is_empty() && self.in_time(walker.is_unchanged(remembered)).await?.map_err(Broken::Failure)? {
             self.report.outcome = PollOutcome::Unchanged;
-            return Ok(Prepared::only(self.poller.succeeded(self.lease.state.clone(), self.report.at)));
+            return self.conclude_unchanged(plan, walker).await;
         }
         let detector = Detector::new(connector.changes.clone(), plan.footing, plan.epoch, self.report.at);
         let mut reading = Reading {
@@ -175,9 +180,14 @@ impl Polling<'_> {
                 Advance::Stop(cause) => return Ok(Ending::Truncated { cause, next: walker.position() }),
                 Advance::Next => {}
             }
-            if reading.comparison.bytes() > MOST_PENDING_BYTES && self.commits_ahead() {
-                let findings = reading.comparison.decide();
-                self.commit_ahead(findings).await?;
+            if reading.comparison.bytes() > MOST_PENDING_BYTES {
+                if self.commits_ahead(plan) {
+                    let findings = reading.comparison.decide();
+                    self.commit_ahead(findings).await?;
+                } else if self.is_held_anyway(plan, &reading.comparison) {
+                    let findings = reading.comparison.decide();
+                    self.set_aside_ahead(plan, walker, findings).await?;
+                }
             }
         }
     }
@@ -216,9 +226,42 @@ impl Polling<'_> {
         Ok(page_is)
     }
 
-    /// Tells whether a part of the changes may become durable before all of them are known.
-    fn commits_ahead(&self) -> bool {
-        self.poller.connector.changes.hold_above.created.is_none()
+    /// Tells whether a part of the changes may become durable before all of them are known: not if they may have to be
+    /// held, or to wait for their details.
+    fn commits_ahead(&self, plan: &Plan<'_>) -> bool {
+        let connector = &self.poller.connector;
+        let is_held = self.lease.state.as_ref().is_some_and(|state| state.hold.is_some());
+        let may_be_held = is_held || connector.changes.hold_above != HoldAbove::default();
+        let sends = plan.footing == Footing::Usual
+            || plan.footing == Footing::First && connector.changes.first_poll != FirstPoll::Baseline;
+        !(plan.footing == Footing::Usual && may_be_held || sends && connector.detail.is_some())
+    }
+
+    /// Tells whether all changes of this poll are held, whatever else it finds.
+    fn is_held_anyway(&self, plan: &Plan<'_>, comparison: &Comparison) -> bool {
+        let Some(state) = &self.lease.state else { return false };
+        let rules = &self.poller.connector.changes;
+        // Items that wait for their details are not remembered, but not new either.
+        let created = (comparison.unknown as u64).saturating_sub(state.awaiting_detail);
+        let exceeds = rules.hold_above.created.is_some_and(|most| created > most) && rules.wants(ChangeKind::Created);
+        plan.footing == Footing::Usual && (state.hold.is_some() || exceeds)
+    }
+
+    async fn set_aside_ahead(
+        &mut self,
+        plan: &Plan<'_>,
+        walker: &Walker,
+        findings: Vec<Finding>,
+    ) -> Result<(), Broken> {
+        let Poller { connector, context, .. } = self.poller;
+        let found: Vec<KeyHash> =
+            findings.iter().filter(|finding| finding.change.is_some()).map(|finding| finding.seen.key_hash).collect();
+        let (memory, set_aside) = self.settling(plan, walker).set_aside_ahead(findings).await?;
+        self.ahead.extend(found);
+        self.report.held += set_aside.len();
+        let updates = updates(connector, context, memory).await?;
+        context.store.commit_items(self.lease, PollPart { updates, set_aside, ..PollPart::default() }).await?;
+        Ok(())
     }
 
     async fn commit_ahead(&mut self, findings: Vec<Finding>) -> Result<(), Broken> {
@@ -231,7 +274,12 @@ impl Polling<'_> {
     }
 
     /// Looks for what is missing, in parts.
-    async fn missing(&mut self, reading: &Reading, needed: u8) -> Result<(Vec<Finding>, bool), Broken> {
+    async fn missing(
+        &mut self,
+        plan: &Plan<'_>,
+        reading: &Reading,
+        needed: u8,
+    ) -> Result<(Vec<Finding>, bool), Broken> {
         let Poller { connector, context, .. } = self.poller;
         let (mut findings, mut awaits_removal): (Vec<Finding>, bool) = (Vec::new(), false);
         let mut after: Option<KeyHash> = None;
@@ -243,9 +291,7 @@ impl Polling<'_> {
             let missing = reading.comparison.missing(&seen, needed);
             awaits_removal |= missing.iter().any(|finding| matches!(finding.seen.presence, Presence::Missing(_)));
             findings.extend(missing);
-            if findings.iter().map(Finding::bytes).sum::<usize>() > MOST_PENDING_BYTES
-                && connector.changes.hold_above.removed.is_none()
-            {
+            if findings.iter().map(Finding::bytes).sum::<usize>() > MOST_PENDING_BYTES && self.commits_ahead(plan) {
                 self.commit_ahead(std::mem::take(&mut findings)).await?;
             }
         }
@@ -259,44 +305,56 @@ impl Polling<'_> {
         detector: &Detector,
         walker: &mut Walker,
         mut reading: Reading,
-        ending: Ending,
+        mut ending: Ending,
     ) -> Result<Prepared, Broken> {
-        let Poller { connector, context, .. } = self.poller;
+        let Poller { connector, .. } = self.poller;
         let completeness = ending.completeness();
         let at = self.report.at;
         let mut findings = if detector.believes(completeness) { reading.comparison.decide() } else { Vec::new() };
         let listing =
             Listing { completeness, is_full: plan.is_full(), pages: reading.pages, is_empty: reading.yielded == 0 };
         let mut awaits_removal = false;
-        if let Some(needed) = detector.believes_missing(listing) {
-            let (missing, awaits) = self.missing(&reading, needed).await?;
+        let needed = detector.believes_missing(listing);
+        if let Some(needed) = needed {
+            let (missing, awaits) = self.missing(plan, &reading, needed).await?;
             findings.extend(missing);
             awaits_removal = awaits;
         }
         self.report.items = reading.comparison.items;
-        let changes = counts(&findings);
-        let updates = updates(connector, context, findings).await?;
-        self.report.changes.add(changes);
+        let is_suspicious = listing.is_empty && connector.changes.empty == EmptyRule::Suspicious;
+        let evidence = Evidence {
+            comparison: Some(&reading.comparison),
+            is_believed: detector.believes(completeness),
+            lists_all: needed.is_some() && !is_suspicious,
+        };
+        let mut settled = self.settle(plan, walker, findings, evidence).await?;
+        if let Some(failure) = settled.failure.take().filter(|_| completeness != Completeness::Partial) {
+            ending = Ending::Partial(failure);
+        }
+        let part = self.part_of(&mut settled).await?;
 
         let before = self.lease.state.clone();
         if let Ending::Partial(failure) = &ending {
             let state = plan.advance(self.poller.failed(before, failure, at), &ending, &reading.watermark);
             self.report.outcome = PollOutcome::Partial(failure.clone());
-            return Ok(Prepared { updates, state, forget_before: None });
+            return Ok(Prepared { part, state: settled.note_in(state), forget_before: None });
         }
         let state = plan.advance(self.poller.succeeded(before, at), &ending, &reading.watermark);
+        let state = settled.note_in(state);
         let Reading { comparison, watermark, .. } = &reading;
-        let warnings = warnings::of(connector, plan, &state, &ending, comparison, watermark);
+        let mut warnings = warnings::of(connector, plan, &state, &ending, comparison, watermark);
         self.report.notes.extend(warnings::behind(&state));
         self.report.notes.extend(warnings.iter().cloned());
+        warnings.append(&mut settled.warnings);
         self.report.outcome = PollOutcome::Compared(completeness);
         self.report.cause = match &ending {
             Ending::Truncated { cause, .. } => Some(cause.to_string()),
             _ => None,
         };
-        let is_read_through = state.read_through_at == Some(at);
+        // What is held was seen, although it is not remembered as such.
+        let is_to_forget = state.read_through_at == Some(at) && state.hold.is_none();
         Ok(Prepared {
-            updates,
+            part,
             state: ConnectorState {
                 compared_at: Some(at),
                 // While an item is on its way to being removed, polls in which it is missing have to be counted.
@@ -304,11 +362,71 @@ impl Polling<'_> {
                 digest: memory_of(&connector.digest),
                 epoch: plan.epoch,
                 items: comparison.items as u64,
+                baseline_next: false,
                 warnings,
                 ..state
             },
-            forget_before: is_read_through.then(|| at - connector.changes.forget_after - FORGETTING_SLACK),
+            forget_before: is_to_forget.then(|| at - connector.changes.forget_after - FORGETTING_SLACK),
         })
+    }
+
+    /// Decides what a poll came to that found all pages as they were: details can still be had that could not be before.
+    async fn conclude_unchanged(&mut self, plan: &Plan<'_>, walker: &Walker) -> Result<Prepared, Broken> {
+        let state = self.poller.succeeded(self.lease.state.clone(), self.report.at);
+        if state.awaiting_detail == 0 {
+            return Ok(Prepared::only(state));
+        }
+        let evidence = Evidence { comparison: None, is_believed: true, lists_all: false };
+        let mut settled = self.settle(plan, walker, Vec::new(), evidence).await?;
+        let part = self.part_of(&mut settled).await?;
+        let mut state = settled.note_in(state);
+        state.warnings.retain(|warning| !warning.starts_with(STILL_FAILS));
+        state.warnings.append(&mut settled.warnings);
+        Ok(Prepared { part, state, forget_before: None })
+    }
+
+    /// Decides which changes become events, and asks for their details.
+    async fn settle(
+        &self,
+        plan: &Plan<'_>,
+        walker: &Walker,
+        findings: Vec<Finding>,
+        evidence: Evidence<'_>,
+    ) -> Result<Settled, Broken> {
+        let settling = self.settling(plan, walker);
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Broken::Stopped),
+            settled = settling.settle(findings, evidence) => Ok(settled?),
+        }
+    }
+
+    fn settling(&self, plan: &Plan<'_>, walker: &Walker) -> Settling<'_> {
+        let Poller { connector, context, .. } = self.poller;
+        Settling {
+            connector,
+            context,
+            state: self.lease.state.as_ref(),
+            footing: plan.footing,
+            epoch: plan.epoch,
+            at: self.report.at,
+            ahead: &self.ahead,
+            home: walker.home().clone(),
+        }
+    }
+
+    /// Returns what is committed of what was decided, and reports it.
+    async fn part_of(&mut self, settled: &mut Settled) -> Result<PollPart, Broken> {
+        let Poller { connector, context, .. } = self.poller;
+        let findings = std::mem::take(&mut settled.findings);
+        let changes = counts(&findings);
+        let updates = updates(connector, context, findings).await?;
+        self.report.changes.add(changes);
+        self.report.held += settled.held;
+        self.report.count(settled.asked);
+        self.report.notes.extend(settled.warnings.iter().cloned());
+        let (set_aside, dropped) = (std::mem::take(&mut settled.set_aside), std::mem::take(&mut settled.dropped));
+        Ok(PollPart { updates, set_aside, dropped })
     }
 }
 

@@ -27,6 +27,8 @@ pub struct PollReport {
     pub items: usize,
     /// The changes that became events.
     pub changes: ChangeCounts,
+    /// How many changes are held for approval instead.
+    pub held: usize,
     /// How many polls in a row have failed, this one included.
     pub failures: u32,
     /// How many failures in a row this poll ended.
@@ -70,6 +72,7 @@ impl PollReport {
             bytes: 0,
             items: 0,
             changes: ChangeCounts::default(),
+            held: 0,
             failures: 0,
             recovered_after: 0,
             fresh_for: None,
@@ -99,7 +102,7 @@ impl PollReport {
             created: self.changes.created as u64,
             updated: self.changes.updated as u64,
             removed: self.changes.removed as u64,
-            held: 0,
+            held: self.held as u64,
             notes: self.notes.clone(),
             next: next.map(|next| next.at),
             next_because: next.map_or(NextReason::Schedule, |next| next.because),

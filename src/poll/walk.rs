@@ -114,6 +114,11 @@ impl Walker {
         }
     }
 
+    /// Returns where the connector's auth may go: the address of its first page.
+    pub fn home(&self) -> &Url {
+        self.pager.home()
+    }
+
     /// Asks whether the pages are still those that are remembered, in the same chain. If the first page, already, is
     /// not, it need not be fetched again to be read.
     pub async fn is_unchanged(&mut self, remembered: &[PageMemory]) -> Result<bool, PollFailure> {

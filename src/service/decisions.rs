@@ -22,8 +22,8 @@ impl Decisions {
 
 #[async_trait]
 impl Decide for Decisions {
-    async fn decide(&self, connector: &ConnectorName, _decision: Decision) -> Result<Decided, DecisionError> {
-        let _poller = self.pollers.get(connector).ok_or(DecisionError::UnknownConnector)?;
-        Err(DecisionError::NothingHeld)
+    async fn decide(&self, connector: &ConnectorName, decision: Decision) -> Result<Decided, DecisionError> {
+        let poller = self.pollers.get(connector).ok_or(DecisionError::UnknownConnector)?;
+        poller.decide(decision).await
     }
 }

@@ -10,11 +10,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::change::ChangeKind;
+use crate::model::change::{ChangeKind, Decided, Decision};
 use crate::model::id::ConnectorName;
 use crate::model::limits::HostName;
 use crate::model::time::Timestamp;
 use crate::poll::{PollOutcome, PollReport};
+use crate::store::Hold;
 
 /// What is observed of polls.
 #[derive(Debug)]
@@ -191,6 +192,32 @@ impl PollTelemetry {
         tracing::warn!(%host, %difference, "the clock of {host} is {difference} {direction} ours: check that ours is right");
     }
 
+    /// So much changed at once that it is held for approval.
+    pub fn held(&self, connector: &ConnectorName, hold: &Hold) {
+        tracing::warn!(
+            %connector,
+            "{connector}: {}; its changes are held until somebody decides: pollhook approve, drop or baseline {connector}",
+            hold.cause
+        );
+    }
+
+    /// Nothing is held any more: the source has taken everything back.
+    pub fn hold_ended(&self, connector: &ConnectorName) {
+        tracing::info!(%connector, "{connector}: the source took back all changes that were held");
+    }
+
+    /// Somebody decided about changes that were held.
+    pub fn decided(&self, connector: &ConnectorName, decision: Decision, decided: Decided) {
+        match decided {
+            Decided::Held { created, updated, removed } => tracing::info!(
+                %connector, decision = decision.as_str(),
+                "{connector}: decided about {created} created, {updated} updated, {removed} removed that were held: {}",
+                decision.as_str()
+            ),
+            Decided::NextPoll => tracing::info!(%connector, "{connector}: the next complete poll is taken as seen"),
+        }
+    }
+
     /// A connector's schedule names no time that exists.
     pub fn never_due(&self, connector: &ConnectorName) {
         tracing::warn!(%connector, "{connector} is never polled: its schedule names a date that does not exist");
@@ -216,6 +243,7 @@ mod tests {
             bytes: 1000,
             items: 7,
             changes: ChangeCounts { created: 2, updated: 1, removed: 0 },
+            held: 0,
             failures: 0,
             recovered_after: 0,
             fresh_for: None,

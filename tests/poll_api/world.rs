@@ -190,6 +190,11 @@ fn connector(configuration: Configuration) -> Arc<Connector> {
     configuration.connectors.into_iter().next().expect("a connector")
 }
 
+/// Returns the connector with these rules.
+pub fn configured(source: &Source, rules: &str) -> Arc<Connector> {
+    connector(configuration(source, "orders", rules))
+}
+
 /// Returns a configuration whose first connector has this name and these rules.
 fn configuration(source: &Source, name: &str, rules: &str) -> Configuration {
     let host = source.url("").replace("http://", "");
