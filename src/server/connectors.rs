@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::wire::{ConnectorView, DecisionAnswer, LONGEST_LIST, List, USUAL_LIST};
 use crate::model::change::{Decision, DecisionError};
 use crate::model::connector::Connector;
+use crate::model::id::ConnectorName;
 use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
 use crate::telemetry::describe_error;
@@ -42,8 +43,25 @@ impl Named {
             None => self.name,
         };
         let connector = name.parse().ok().and_then(|name| state.connectors.get(&name));
-        connector.ok_or_else(|| Problem::not_found(format_args!("connector {name}")))
+        connector.ok_or_else(|| unknown(state, &name))
     }
+}
+
+/// The most elements of `each` that an answer names.
+const MOST_NAMED: usize = 10;
+
+/// Returns the problem of asking for a connector that is not there; what is configured with `each` is there in elements.
+fn unknown(state: &ServerState, name: &str) -> Problem {
+    let is_element = |one: &&str| one.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+    let elements: Vec<&str> =
+        state.connectors.keys().map(ConnectorName::as_str).filter(is_element).take(MOST_NAMED).collect();
+    if elements.is_empty() {
+        return Problem::not_found(format_args!("connector {name}"));
+    }
+    Problem::not_found(format_args!(
+        "connector {name} as a whole; ask for one of its elements: {}",
+        elements.join(", ")
+    ))
 }
 
 /// `GET /v1/connectors`: all of them, by name.

@@ -31,6 +31,12 @@ const CONFIGURATION: &str = r#"
     request.url = "https://shop.example.com/api/orders"
     item.key = ".id"
 
+    [connectors.prices]
+    every = "1m"
+    each = [{ city = "rome" }, { city = "oslo" }]
+    request.url = "https://prices.example.com/{{ params.city }}"
+    item.key = ".id"
+
     [connectors.tickets]
     every = "1m"
     request.url = "https://desk.example.com/api/tickets"
@@ -183,7 +189,8 @@ async fn a_connector_says_all_that_is_known_of_it() {
 
         let all = server.get("/v1/connectors").await;
         assert_eq!(all["data"][0], orders);
-        assert_eq!(all["data"][1]["name"], "tickets");
+        let names = all["data"].as_array().expect("a list").iter().map(|one| &one["name"]);
+        assert_eq!(names.collect::<Vec<_>>(), ["orders", "prices/oslo", "prices/rome", "tickets"]);
     })
     .await;
 }
@@ -272,18 +279,21 @@ async fn decisions_are_handed_on_and_answered() {
 }
 
 #[tokio::test]
-async fn a_name_with_a_slash_is_one_name() {
+async fn the_elements_of_each_are_asked_for_by_their_names() {
     with_server(async |server| {
         for path in ["/v1/connectors/prices%2Frome", "/v1/connectors/prices/rome"] {
-            for (method, below) in [(Method::GET, ""), (Method::GET, "/polls"), (Method::POST, "/approve")] {
-                let (status, body) = server.ask(method, &format!("{path}{below}")).await;
-                assert_eq!(
-                    (status, &body["detail"]),
-                    (404, &json!("there is no connector prices/rome")),
-                    "{path}{below}"
-                );
-            }
+            assert_eq!(server.get(path).await["name"], "prices/rome");
+            assert_eq!(server.get(&format!("{path}/polls")).await["data"], json!([]));
+            let expected = json!({"decision": "baseline"});
+            server.check_decision(&format!("{path}/baseline"), Ok(Decided::NextPoll), 200, expected).await;
         }
+        let asked = server.decide.asked.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
+        assert_eq!(asked, [(); 2].map(|()| ("prices/rome".to_owned(), Decision::Baseline)));
+        let (status, body) = server.ask(Method::GET, "/v1/connectors/prices").await;
+        let whole = "there is no connector prices as a whole; ask for one of its elements: prices/oslo, prices/rome";
+        assert_eq!((status, &body["detail"]), (404, &json!(whole)));
+        let (status, body) = server.ask(Method::GET, "/v1/connectors/prices/paris").await;
+        assert_eq!((status, &body["detail"]), (404, &json!("there is no connector prices/paris")));
     })
     .await;
 }

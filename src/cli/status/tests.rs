@@ -95,7 +95,7 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
         failing(),
         ConnectorView { failures: 1, error: None, ..view("invoices", ConnectorStatus::Failing) },
         ConnectorView { hold: Some(hold), ..view("tickets", ConnectorStatus::Held) },
-        ConnectorView { pass: Some(pass), ..view("prices", ConnectorStatus::Behind) },
+        ConnectorView { pass: Some(pass), ..view("prices/rome", ConnectorStatus::Behind) },
         ConnectorView {
             awaiting_detail: 3,
             changed_at: Some(at(0)),
@@ -108,19 +108,19 @@ fn a_line_says_for_each_trouble_what_it_is_and_what_to_do() {
     ];
     let text = printed(|output| print_connectors(&connectors, output).expect("it is printed"));
     insta::assert_snapshot!(text, @r#"
-    CONNECTOR  STATUS   SCHEDULE   ITEMS  POLLED                NEXT
-    orders     failing  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:15:00Z
-    invoices   failing  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
-    tickets    held     every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
-    prices     behind   every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
-    releases   warning  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
-    stock      ok       every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
-    new        waiting  every 30s  0      -                     -
+    CONNECTOR    STATUS   SCHEDULE   ITEMS  POLLED                NEXT
+    orders       failing  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:15:00Z
+    invoices     failing  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
+    tickets      held     every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
+    prices/rome  behind   every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
+    releases     warning  every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
+    stock        ok       every 30s  1250   2026-11-20 12:00:00Z  2026-11-20 12:00:30Z
+    new          waiting  every 30s  0      -                     -
 
     orders: failed 7 times in a row since 2026-11-20 12:00:00Z: https://shop.example.com/api/orders: the source answered 401 Unauthorized: check `auth`; it asked not to be polled before 2026-11-20 12:15:00Z. To look closer: `pollhook try orders`
     invoices: failed at 2026-11-20 12:00:00Z: no cause was recorded. To look closer: `pollhook try invoices`
     tickets: 1500 created, 3 updated and 20 removed are held since 2026-11-20 12:00:00Z: 1500 items created at once, and `hold_above.created` is 1000. `pollhook approve tickets` sends them, `pollhook drop tickets` forgets them, `pollhook baseline tickets` takes them as seen
-    prices: behind since 2026-11-20 12:00:00Z: it has more pages than one poll may read (`pagination.max_pages`); 4 polls so far, and the next one goes on at page 201
+    prices/rome: behind since 2026-11-20 12:00:00Z: it has more pages than one poll may read (`pagination.max_pages`); 4 polls so far, and the next one goes on at page 201
     releases: the detail of 3 items could not be had, so nothing is sent of that yet; each poll asks again
     releases: no change since 2026-11-20 12:00:00Z, longer than `limits.silence`; does the source still work?
     releases: 2 keys were found twice in one answer
