@@ -177,7 +177,7 @@ fn names_its_origin(template: &str) -> bool {
 /// Returns what an answer says of an item; `None` if it says that there is none.
 fn read(connector: &Connector, detail: &Detail, answer: &Answer) -> Result<Option<Value>, PageError> {
     let raw = RawPage { url: Some(&answer.url), content_type: answer.content_type(), body: &answer.response.body };
-    let Decoded { value, items: expression } = match decode(&detail.response, raw, &connector.redactor) {
+    let Decoded { value, items: expression, .. } = match decode(&detail.response, raw, &connector.redactor) {
         Err(PageError::Null) => return Ok(None),
         decoded => decoded?,
     };

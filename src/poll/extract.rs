@@ -1,6 +1,7 @@
 //! A page's bytes → its items.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -37,6 +38,8 @@ pub(super) struct Extraction {
     pub clues: Clues,
     /// The largest cursor value of all items, those that the filter leaves out included; or the answer's own.
     pub watermark: Watermark,
+    /// For how long the page asks not to be asked for again, in its body.
+    pub fresh_for: Option<Duration>,
     /// What the items' texts came to, if they were told apart; of more than [`MOST_TEXTS`] only so many that it shows.
     pub meanings: Vec<(blake3::Hash, Meaning)>,
 }
@@ -72,6 +75,7 @@ fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes
         rows: Vec::with_capacity(texts.len()),
         clues: Clues::default(),
         watermark: Watermark::default(),
+        fresh_for: None,
         meanings: Vec::with_capacity(texts.len().min(MOST_TEXTS + 1)),
     };
     let mut canonical = Canonical::default();
@@ -110,7 +114,7 @@ fn is_within(value: &Value, most: usize) -> bool {
 
 /// Returns the items of a page's value.
 fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> Result<Extraction, PageError> {
-    let Decoded { value, items: expression } = decoded;
+    let Decoded { value, items: expression, fresh_for } = decoded;
     check_reported_error(connector, &connector.response, &value)?;
     let clues = Clues::of(connector, &value)?;
     let mut watermark = cursor::value_of_answer(connector, &value).map_err(|error| answer_cursor(connector, error))?;
@@ -143,7 +147,7 @@ fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> R
             }
         }
     }
-    Ok(Extraction { items, rows, clues, watermark, meanings: Vec::new() })
+    Ok(Extraction { items, rows, clues, watermark, fresh_for, meanings: Vec::new() })
 }
 
 fn answer_cursor(connector: &Connector, error: ValueError) -> PageError {

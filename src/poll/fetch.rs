@@ -73,6 +73,7 @@ impl Answer {
         self.header(CONTENT_TYPE)
     }
 
+    /// Returns its ETag exactly as it came, if it tells versions apart.
     pub fn etag(&self) -> Option<String> {
         // A star would match every version.
         self.header(ETAG).filter(|etag| !matches!(*etag, "" | "*")).map(str::to_owned)

@@ -182,6 +182,9 @@ impl Walker {
             visit.yielded = extraction.rows.len();
             visit.items = extraction.items.len();
         }
+        if number == 1 {
+            self.fresh_for = self.fresh_for.max(extraction.fresh_for);
+        }
         self.new_memo.extend(extraction.meanings);
         self.remember(&request, &answer, hash, &advance);
         let (items, watermark) = (extraction.items, extraction.watermark);

@@ -277,6 +277,24 @@ async fn silence_is_told_once_and_ends_with_the_next_change() {
     assert_eq!(news().await, 2, "another silence");
 }
 
+#[tokio::test]
+async fn a_feed_is_not_polled_sooner_than_its_ttl() {
+    let interval = async |ttl: u32| {
+        let rules =
+            "every = { min = \"10s\", max = \"2h\" }\nresponse.format = \"feed\"\nresponse.items = \".items[]\"\n";
+        let feed = format!(
+            "<rss version=\"2.0\"><channel><title>t</title><ttl>{ttl}</ttl>\
+             <item><guid>1</guid><title>a</title></item></channel></rss>"
+        );
+        let world = World::new(rules, move |_| Reply::of(200, feed.clone())).await;
+        world.poll().await;
+        world.state().await.expect("it was polled").past().interval.expect("a length")
+    };
+    assert_eq!(interval(60).await, seconds(60 * 60));
+    assert_eq!(interval(0).await, Duration::from_millis(12_501));
+    assert_eq!(interval(u32::MAX).await, seconds(2 * 60 * 60));
+}
+
 /// Polls twice and returns the validators that the second poll sent.
 async fn validators(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     let reply = headers.iter().fold(Reply::json(ITEMS), |reply, (name, value)| reply.with(name, *value));

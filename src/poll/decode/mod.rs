@@ -12,6 +12,7 @@ mod tree;
 mod xml;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -48,6 +49,8 @@ pub(super) struct Decoded<'r> {
     pub value: Value,
     /// Yields the items.
     pub items: &'r Expression,
+    /// For how long the page asks not to be asked for again: a feed's `ttl`.
+    pub fresh_for: Option<Duration>,
 }
 
 /// Returns what a page says: in the configured format, or else in the one that its `Content-Type` or its beginning tells.
@@ -83,7 +86,10 @@ pub(super) fn decode<'r>(
         Err(problem) => return Err(PageError::Invalid { format: name(&format), problem, excerpt: excerpt() }),
     };
     let is_feed = matches!(format, ResponseFormat::Feed);
-    Ok(Decoded { value, items: if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items } })
+    let items = if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items };
+    let minutes = value["feed"]["ttl"].as_u64().filter(|_| is_feed);
+    let fresh_for = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
+    Ok(Decoded { value, items, fresh_for })
 }
 
 /// Returns the items of a page that was found at this address: what `response.items` gives of what it says.
@@ -93,7 +99,7 @@ pub fn items_of(
     content_type: Option<&str>,
     body: &[u8],
 ) -> Result<Vec<Value>, PageError> {
-    let Decoded { value, items } = decode(response, RawPage { url, content_type, body }, &Redactor::default())?;
+    let Decoded { value, items, .. } = decode(response, RawPage { url, content_type, body }, &Redactor::default())?;
     items.into_outputs(value).map_err(|error| PageError::Response {
         setting: "response.items",
         expression: items.source().to_owned(),
