@@ -12,7 +12,7 @@ mod support {
 
 use std::process::Output;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -104,9 +104,53 @@ async fn status_says_what_is_wrong_and_what_to_do() {
     }
     let orders = ask(&home, &service, &["status", "orders", "--json"]);
     assert_eq!(orders["connector"]["status"], "failing", "{orders}");
+    assert_eq!(orders["polls"][0]["outcome"], "failed", "{orders}");
     let nothing = "no changes of orders are held, so there is nothing to approve";
     check_asked(&home, &service, &["approve", "orders"], 1, nothing);
     check_asked(&home, &service, &["drop", "order"], 1, "there is no connector order");
+    check_asked(&home, &service, &["baseline", "orders"], 0, "what its next complete poll finds is taken as seen");
+    check_asked(&home, &service, &["status"], 0, "orders: what its next complete poll finds is taken as seen");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_changes_are_shown_and_sent_when_they_are_approved() {
+    let orders = Arc::new(AtomicUsize::new(1));
+    let present = Arc::clone(&orders);
+    let source = Source::start(move |_| {
+        let orders: Vec<String> =
+            (1..=present.load(Ordering::Relaxed)).map(|number| format!(r#"{{"id":{number}}}"#)).collect();
+        Reply::json(format!("[{}]", orders.join(",")))
+    })
+    .await;
+    let receiver = Source::start(|_| Reply::of(204, "")).await;
+    let configuration = configuration(&source, ".[]", &receiver.url("/"), "\"1s\"")
+        .replace("changes.first_poll = \"send\"", "changes.hold_above = { created = 2 }");
+    let home = Home::new(&configuration);
+    let service = home.start().await;
+    let status = async || service.get("/v1/connectors/orders").await["status"].clone();
+    wait::until("the first poll is made", PATIENCE, async || (status().await == "ok").then_some(())).await;
+
+    orders.store(4, Ordering::Relaxed);
+    wait::until("changes are held", PATIENCE, async || (status().await == "held").then_some(())).await;
+    check_asked(&home, &service, &["status"], 0, "orders: 3 created are held since");
+    check_asked(&home, &service, &["status", "orders"], 0, "`pollhook approve orders` sends them");
+    assert_eq!(receiver.take_requests().len(), 0);
+    check_asked(&home, &service, &["approve", "orders"], 0, "orders: 3 created sent");
+    let mut arrived = 0;
+    wait::until("what was held arrives", PATIENCE, async || {
+        arrived += receiver.take_requests().len();
+        (arrived == 3).then_some(())
+    })
+    .await;
+    wait::until("the connector is well", PATIENCE, async || (status().await == "ok").then_some(())).await;
+
+    orders.store(9, Ordering::Relaxed);
+    wait::until("changes are held", PATIENCE, async || (status().await == "held").then_some(())).await;
+    let answer = ask(&home, &service, &["baseline", "orders", "--json"]);
+    assert_eq!(answer["held"]["created"], 5, "{answer}");
+    wait::until("the connector is well", PATIENCE, async || (status().await == "ok").then_some(())).await;
+    assert_eq!(receiver.take_requests().len(), 0);
     service.stop().await;
 }
 

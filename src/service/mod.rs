@@ -67,7 +67,7 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
     let pollers: Vec<Poller> = pollers.collect();
     let credentials = poll_context.fetching.credentials.clone();
 
-    let decisions = Arc::new(Decisions::new(&pollers));
+    let decisions = Arc::new(Decisions::new(&pollers, clock.clone()));
     let state = Arc::new(ServerState::new(&configuration, store.clone(), decisions, clock.clone(), telemetry.clone()));
     let listener = Mutex::new(Some(listener));
     supervisor.start(
