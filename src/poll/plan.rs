@@ -6,7 +6,7 @@ use super::cursor::{self, CursorValue, OverlapError, Watermark};
 use super::detect::Footing;
 use super::error::PollFailure;
 use super::paginate::Truncation;
-use crate::model::change::FirstPoll;
+use crate::model::change::{ChangeRules, FirstPoll};
 use crate::model::connector::{Connector, RulesDigest};
 use crate::model::cursor::{CursorInitial, CursorRules};
 use crate::model::item::{Completeness, PageMemory};
@@ -164,6 +164,16 @@ impl<'a> Plan<'a> {
         self.state.filter(|_| stops).and_then(|state| state.read_through_at)
     }
 
+    /// Returns the rules that changes are detected by: the latest items are only among those that the first poll of a
+    /// pass finds.
+    pub fn rules(&self) -> ChangeRules {
+        let mut rules = self.connector.changes.clone();
+        if self.pass.is_some() && matches!(rules.first_poll, FirstPoll::Latest(_)) {
+            rules.first_poll = FirstPoll::Baseline;
+        }
+        rules
+    }
+
     /// Tells whether everything that is found is written anew: items that were seen before the rules asked for them to be
     /// kept are kept at the first chance.
     pub fn rewrites(&self) -> bool {
@@ -190,7 +200,11 @@ impl<'a> Plan<'a> {
             Ending::Truncated { cause: Truncation::MaxPages { .. }, next } => {
                 self.cut_off(state, next.as_ref(), largest)
             }
-            Ending::Truncated { .. } => ConnectorState { pass: None, baselined: true, ..state },
+            Ending::Truncated { cause, .. } => {
+                // What was missed of an incremental source would seem new if this had been its first poll.
+                let may_have_missed = matches!(cause, Truncation::RowsMoved { .. }) && self.connector.cursor.is_some();
+                ConnectorState { pass: None, baselined: state.baselined || !may_have_missed, ..state }
+            }
             Ending::Partial(_) => self.broken_off(state, largest),
         }
     }

@@ -13,7 +13,7 @@ use super::cursor::{UNKNOWN_CLOCK_MARGIN, Watermark, is_in_answer};
 use super::detect::{Detector, Footing, Listing};
 use super::error::PollFailure;
 use super::fetch::{home_host, longest_turn};
-use super::paginate::{self, Advance, Pager};
+use super::paginate::{self, Advance, Pager, Truncation};
 use super::plan::{Ending, Plan, Refused, memory_of};
 use super::poller::Poller;
 use super::report::{ChangeCounts, PollOutcome, PollReport};
@@ -141,13 +141,13 @@ impl Polling<'_> {
     }
 
     async fn walk(&mut self, plan: &Plan<'_>, walker: &mut Walker) -> Result<Prepared, Broken> {
-        let Poller { connector, memo, .. } = self.poller;
+        let Poller { memo, .. } = self.poller;
         let remembered = plan.remembered_pages();
         if !remembered.is_empty() && self.in_time(walker.is_unchanged(remembered)).await?.map_err(Broken::Failure)? {
             self.report.outcome = PollOutcome::Unchanged;
             return self.conclude_unchanged(plan, walker).await;
         }
-        let detector = Detector::new(connector.changes.clone(), plan.footing, plan.epoch, self.report.at);
+        let detector = Detector::new(plan.rules(), plan.footing, plan.epoch, self.report.at);
         let mut reading = Reading {
             comparison: Comparison::new(detector.clone().rewriting(plan.rewrites())),
             watermark: Watermark::default(),
@@ -174,11 +174,15 @@ impl Polling<'_> {
             reading.pages += 1;
             reading.yielded += page.yielded;
             let page_is = self.take(plan, reading, page.items).await?;
+            let is_known = page_is == PageIs::Known;
             match page.advance {
                 Advance::Last => return Ok(Ending::Complete),
-                _ if page_is == PageIs::Known => return Ok(Ending::Known),
-                Advance::Stop(cause) => return Ok(Ending::Truncated { cause, next: walker.position() }),
+                Advance::Next | Advance::Stop(Truncation::MaxPages { .. }) if is_known => {
+                    let moved = walker.rows_moved();
+                    return Ok(moved.map_or(Ending::Known, |cause| Ending::Truncated { cause, next: None }));
+                }
                 Advance::Next => {}
+                Advance::Stop(cause) => return Ok(Ending::Truncated { cause, next: walker.position() }),
             }
             if reading.comparison.bytes() > MOST_PENDING_BYTES {
                 if self.commits_ahead(plan) {

@@ -14,7 +14,7 @@ use super::error::{PageError, PollFailure, beginning};
 use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
-use super::paginate::{Advance, PageRead, Pager};
+use super::paginate::{Advance, PageRead, Pager, Truncation};
 use super::request::PageRequest;
 use crate::model::connector::Connector;
 use crate::model::fingerprint::BodyHash;
@@ -195,6 +195,11 @@ impl Walker {
     /// its secrets.
     pub fn position(&self) -> Option<PagePosition> {
         self.pager.position()
+    }
+
+    /// Returns that rows moved while they were read, if they did.
+    pub fn rows_moved(&self) -> Option<Truncation> {
+        self.pager.rows_moved()
     }
 
     /// Returns what to remember of the pages that were read, if it was all of them.

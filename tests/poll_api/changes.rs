@@ -160,3 +160,22 @@ async fn items_that_are_gone_for_long_are_forgotten() {
     world.serve(r#"[{"id":2},{"id":1}]"#);
     assert_eq!(world.changes().await, ["created 1"], "1 was forgotten, and 2 was there all the time");
 }
+
+#[tokio::test]
+async fn a_turnover_of_nearly_all_items_is_told() {
+    let listing = |keys: std::ops::Range<u32>| {
+        let items: Vec<String> = keys.map(|key| format!("{{\"id\":{key}}}")).collect();
+        format!("[{}]", items.join(","))
+    };
+    let world = World::new("", |_| Reply::json("[]")).await;
+    let check = async |keys: std::ops::Range<u32>, expected: &[&str]| {
+        world.serve(&listing(keys));
+        world.poll().await;
+        assert_eq!(world.state().await.expect("it was polled").warnings, expected);
+    };
+    check(0..20, &[]).await;
+    check(10..30, &[]).await;
+    let warning = "nearly all items are new: 2 of 20 are still there; did the API change what `item.key` gives, or is it polled too seldom?";
+    check(28..48, &[warning]).await;
+    check(28..49, &[]).await;
+}

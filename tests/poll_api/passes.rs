@@ -192,3 +192,41 @@ async fn an_edit_forgets_the_pass_but_not_that_the_first_poll_is_not_over() {
     change(&feed, |feed| feed.ids.push(10));
     assert_eq!(world.poll().await.changes.created, 1);
 }
+
+#[tokio::test]
+async fn the_latest_items_of_a_first_pass_are_those_that_its_first_poll_finds() {
+    let feed = Feed::new(1..=9);
+    let world = world(&format!("{CURSOR}changes.first_poll = {{ latest = 1 }}\n"), &feed).await;
+    assert_eq!(world.changes().await, ["created 9"]);
+    for _ in 0..2 {
+        assert_eq!(world.changes().await, [""; 0]);
+    }
+    assert_eq!(polls_of_the_pass(&world).await, None);
+}
+
+#[tokio::test]
+async fn a_known_page_proves_nothing_if_rows_moved_before_it() {
+    let rules = r#"
+pagination.offset = { param = "o", size = 2, overlap = 1, stop = "known" }
+"#;
+    let feed = Arc::new(Mutex::new(vec![6, 5, 4, 3, 2, 1]));
+    let served = Arc::clone(&feed);
+    let world = World::new(rules, move |request| {
+        let offset: usize = request.target.split_once("o=").map_or(0, |(_, text)| text.parse().expect("a number"));
+        let mut ids = served.lock().expect("nobody panicked");
+        let items: Vec<String> = ids.iter().skip(offset).take(2).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+        if ids[0] == 9 {
+            // While it is read, the newest goes, and another one comes to stand where nobody looks for it.
+            ids.remove(0);
+        }
+        Reply::json(format!("[{}]", items.join(",")))
+    })
+    .await;
+    world.poll().await;
+    *feed.lock().expect("nobody panicked") = vec![9, 8, 7, 6, 5, 4, 3, 2, 1];
+    let report = world.poll().await;
+    assert_eq!(report.outcome, PollOutcome::Compared(Completeness::Truncated), "{report:?}");
+    world.poll().await;
+    let created: Vec<String> = world.events().await.into_iter().map(|event| event.key).collect();
+    assert_eq!(created, ["9", "8", "7"]);
+}

@@ -155,9 +155,8 @@ impl Pager {
         if let Some(earlier) = self.same_content(page) {
             return Ok(Advance::Stop(Truncation::SameContent { page: self.pages, earlier }));
         }
-        let rows_moved = |count: &Count| count.moved_before().map(|page| Truncation::RowsMoved { page });
         let next = match self.step(page)? {
-            Step::Last => return Ok(rows_moved(&self.count).map_or(Advance::Last, Advance::Stop)),
+            Step::Last => return Ok(self.rows_moved().map_or(Advance::Last, Advance::Stop)),
             Step::Stop(truncation) => return Ok(Advance::Stop(truncation)),
             Step::To(next) => next,
         };
@@ -168,10 +167,15 @@ impl Pager {
             Some(earlier) => Advance::Stop(Truncation::Circle { page: self.pages, earlier }),
             None if self.pages >= max_pages(&self.connector) => {
                 let max_pages = Truncation::MaxPages { most: max_pages(&self.connector) };
-                Advance::Stop(rows_moved(&self.count).unwrap_or(max_pages))
+                Advance::Stop(self.rows_moved().unwrap_or(max_pages))
             }
             None => Advance::Next,
         })
+    }
+
+    /// Returns that rows moved while they were read, if they did, for a walk that ends with the page that was read last.
+    pub fn rows_moved(&self) -> Option<Truncation> {
+        self.count.moved_before().map(|page| Truncation::RowsMoved { page })
     }
 
     /// Returns the page after one whose body is as it was when `next` was remembered; `None` if it is the last.
