@@ -143,6 +143,8 @@ fn all_else_can_be_edited_freely() {
     check("item.data = \"{id}\"", "", &[]);
     check("item.data", "title = \"Issues\"\nitem.data", &[]);
     check("item.data", "changes.events = [\"created\"]\nchanges.forget_after = \"9d\"\nitem.data", &[]);
+    check("item.data", "changes.hold_above = { created = 5 }\nchanges.empty = \"ok\"\nitem.data", &[]);
+    check("item.data", "detail.request.url = \"https://api.example.com/{{ item.id }}\"\nitem.data", &[]);
     check("item.data", "auth.basic = { username = \"me\", password = \"x\" }\nitem.data", &[]);
     check("[connectors.a]", "[connectors.b]", &[]);
 }

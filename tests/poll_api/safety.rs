@@ -95,6 +95,19 @@ async fn edits_of_what_is_told_and_how_tell_nothing() {
 }
 
 #[tokio::test]
+async fn edits_of_connectors_with_elements_tell_nothing() {
+    let each =
+        |elements: &str| format!("{RECENT}each = {elements}\nrequest.query = {{ repo = \"{{{{ params.repo }}}}\" }}\n");
+    let one = each("[{ repo = \"a\" }]");
+    check_edit(RECENT, &one, TOLD).await;
+    check_edit(&one, RECENT, TOLD).await;
+    check_edit(&one, &each("[{ repo = \"b\" }]"), TOLD).await;
+    check_edit(&one, &each("[{ repo = \"b\" }, { repo = \"a\" }]"), TOLD).await;
+    check_edit(&one, &format!("{one}item.watch = [\".v\"]\n"), TOLD).await;
+    check_edit(&one, &format!("{one}item.key = \".uid\"\n"), &["created d", "updated a"]).await;
+}
+
+#[tokio::test]
 async fn a_list_of_recent_items_that_becomes_one_of_everything_removes_only_what_it_has_listed() {
     check_edit(RECENT, EVERYTHING, &["created 4", "removed 3", "updated 1"]).await;
     check_edit(EVERYTHING, RECENT, TOLD).await;
