@@ -26,6 +26,7 @@ pub fn print(view: &ConnectorView, polls: &[PollRecord], output: &mut Output) ->
     let fields = [
         ("connector", Some(view.name.to_string())),
         ("title", view.title.clone()),
+        ("element", view.element.as_ref().map(ToString::to_string)),
         ("status", Some(status)),
         ("schedule", Some(view.schedule.clone())),
         ("interval", view.interval.map(|millis| format_duration(Duration::from_millis(millis)))),

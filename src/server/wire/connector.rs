@@ -15,6 +15,9 @@ pub struct ConnectorView {
     pub name: ConnectorName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// The element of `each` that it is, without secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<serde_json::Value>,
     /// When it is polled, in words.
     pub schedule: String,
     pub status: ConnectorStatus,
@@ -135,6 +138,7 @@ impl ConnectorView {
         let view = Self {
             name: connector.name.clone(),
             title: connector.title.clone(),
+            element: connector.element.clone(),
             schedule: connector.schedule.to_string(),
             status: ConnectorStatus::Waiting,
             polled_at: None,
