@@ -15,6 +15,7 @@ mod cursor;
 mod detail;
 mod elements;
 mod failures;
+mod formats;
 mod histories;
 mod hold;
 mod looking;

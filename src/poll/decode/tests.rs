@@ -51,6 +51,19 @@ fn what_leads_to_items_is_a_list_in_xml() {
 }
 
 #[test]
+fn a_feed_yields_its_items_and_how_long_it_stands_if_nothing_else_is_said() {
+    let check = |items_by_default, expected: &str| {
+        let body = b"<rss><channel><ttl>90</ttl><item><guid>1</guid></item></channel></rss>";
+        let page = RawPage { url: None, content_type: Some("text/xml"), body };
+        let response = Response { items_by_default, ..response(None, ".[]") };
+        let Decoded { items, fresh_for, .. } = decode(&response, page, &Redactor::default()).expect("a feed");
+        assert_eq!((items.source(), fresh_for), (expected, Some(Duration::from_secs(5400))));
+    };
+    check(true, ".items[]");
+    check(false, ".[]");
+}
+
+#[test]
 fn what_cannot_be_read_is_named_with_what_came() {
     let check = |format: Option<ResponseFormat>, content_type: &str, body: &[u8]| {
         decoded(format, Some(content_type), body).expect_err("it cannot be read").to_string()
