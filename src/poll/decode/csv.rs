@@ -16,6 +16,8 @@ const MOST_COLUMNS: usize = 16_384;
 
 /// Returns a row for each line but the first, which has the names, unless the rules have them. Empty lines do not count.
 ///
+/// A first line alone that could as well be an error message is refused: an empty list means that all items are gone.
+///
 /// A column without a name is `column_3`, by its position. Of columns with the same name the later ones are `name_2`,
 /// `name_3` and so on.
 pub(super) fn decode(text: &str, rules: &CsvRules) -> Result<Value, String> {
@@ -47,6 +49,10 @@ pub(super) fn decode(text: &str, rules: &CsvRules) -> Result<Value, String> {
         }
         let members = names.iter().cloned().zip(values.into_iter().map(|value| Value::String(value.into_owned())));
         items.push(Value::Object(members.collect::<Map<_, _>>()));
+    }
+    let may_be_message = names.len() == 1 || text.trim_start().starts_with(['{', '[']);
+    if items.is_empty() && rules.columns.is_none() && may_be_message {
+        return Err("it is one line, which may be a message instead of the names of columns".to_owned());
     }
     Ok(Value::Array(items))
 }
