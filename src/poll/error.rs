@@ -72,10 +72,18 @@ impl PollFailure {
     /// Returns the failure of a connector, wherever it was.
     pub(super) fn of(connector: &Connector, cause: &dyn fmt::Display) -> Self {
         let whole = connector.redactor.redact(&format!("connector {}: {cause}", connector.name));
-        let message = match whole.char_indices().nth(LONGEST_MESSAGE) {
-            Some((end, _)) => format!("{}…", &whole[..end]),
-            None => whole,
-        };
+        let mut message = String::with_capacity(whole.len());
+        for (count, c) in whole.chars().enumerate() {
+            match c {
+                _ if count == LONGEST_MESSAGE => {
+                    message.push('…');
+                    break;
+                }
+                // Keys come from outside, and messages go to terminals.
+                c if c.is_control() => message.extend(c.escape_default()),
+                c => message.push(c),
+            }
+        }
         Self { message, refusal: None, not_before: None }
     }
 }
