@@ -33,7 +33,6 @@ fn other_things() -> Vec<Trial> {
         json("an object of items", r#"{"1":{"state":"open"},"2":{"state":"open"}}"#),
         json("a list of lists", r#"[[{"id":1},{"id":2}]]"#),
         json("JSON within a text", r#""[{\"id\":1,\"state\":\"open\"}]""#),
-        Trial::new("XML", |_| Reply::of(200, "<items><id>1</id></items>").with("content-type", "application/xml")),
         Trial::new("a picture", |_| Reply::of(200, b"\x89PNG\r\n\x1a\n".to_vec()).with("content-type", "image/png")),
         Trial::new("an archive", |_| Reply::of(200, b"PK\x03\x04".to_vec()).with("content-type", "application/zip")),
         Trial::new("a form of several parts", |_| {

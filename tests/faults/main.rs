@@ -22,6 +22,7 @@ mod answers;
 mod bounded;
 mod connections;
 mod encodings;
+mod formats;
 mod grants;
 mod items;
 mod paging;
@@ -75,6 +76,11 @@ async fn pages_that_are_asked_for_in_vain() {
 #[tokio::test]
 async fn grants_that_are_worth_nothing() {
     trial::check("grants", grants::trials()).await;
+}
+
+#[tokio::test]
+async fn formats_that_end_too_early() {
+    trial::check("formats", formats::trials()).await;
 }
 
 #[tokio::test]
