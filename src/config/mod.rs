@@ -19,6 +19,7 @@ mod mask;
 mod pagination;
 mod params;
 mod reader;
+mod reference;
 mod report;
 mod request;
 mod response;
@@ -38,6 +39,7 @@ pub use catalog::{Catalog, CatalogTemplate};
 pub use diagnostic::Diagnostics;
 pub use environment::Environment;
 pub use params::Param;
+pub use reference::reference;
 
 use catalog::TemplateFile;
 use each::Element;
