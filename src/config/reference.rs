@@ -84,6 +84,8 @@ fn describe(kind: &Kind) -> String {
         Kind::Durations(least, most) => format!("list of durations, {least} to {most}"),
         Kind::Size(least, most) => format!("size, {least} to {most}"),
         Kind::Count(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Rate => "rate, such as `10/s` or `5000/h`".to_owned(),
+        Kind::Elements => "list of tables, each like `params`".to_owned(),
         Kind::Boolean => "`true` or `false`".to_owned(),
         Kind::Choice(words) => quoted(words.words).join(" or "),
         Kind::Choices(words) => format!("list of {}", quoted(words.words).join(", ")),
