@@ -89,7 +89,7 @@ async fn bad_answers_are_explained_and_never_told_as_changes() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let log = service.log().join("\n");
     for illness in ILLNESSES {
-        let told = format!("connector {}: ", illness.connector);
+        let told = format!("{}: ", illness.connector);
         for (place, text) in [("status", &status), ("the log", &log)] {
             let line = text.lines().find(|line| line.contains(&told) && line.contains(illness.cause));
             let line = line.unwrap_or_else(|| panic!("{place} does not say `{}`:\n{text}", illness.cause));
