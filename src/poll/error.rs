@@ -127,8 +127,8 @@ pub enum PageError {
     Markup { found: &'static str, expected: &'static str, hint: &'static str, excerpt: Excerpt },
     #[error("the answer's format {content_type:?} is not known: say what it is in `response.format`{excerpt}")]
     Format { content_type: String, excerpt: Excerpt },
-    #[error("the answer is not valid {format}: {problem}{excerpt}")]
-    Invalid { format: &'static str, problem: String, excerpt: Excerpt },
+    #[error("the answer is not {expected}: {problem}{excerpt}")]
+    Invalid { expected: &'static str, problem: String, excerpt: Excerpt },
     #[error("the answer reports a failure: {message}")]
     Reported { message: String },
     #[error("`{setting}` ({expression}) failed on the answer: {error}{excerpt}")]

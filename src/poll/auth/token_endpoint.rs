@@ -10,7 +10,7 @@ use url::Url;
 use crate::clock::Clock;
 use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use crate::http::{BodyLimit, HttpClient, HttpRequest, HttpResponse, Limits, Method, retry_after};
-use crate::model::auth::{ClientAuth, OAuth2};
+use crate::model::auth::{ClientAuth, OAuth2, OAuth2Grant};
 use crate::model::quantity::ByteSize;
 use crate::model::secret::{Redactor, Secret};
 use crate::model::time::Timestamp;
@@ -172,7 +172,7 @@ impl TokenEndpoint<'_> {
             Some("invalid_client" | "unauthorized_client") => {
                 " (check `client_id`, `client_secret` and `client_auth` of `auth.oauth2`)"
             }
-            Some("invalid_grant") => {
+            Some("invalid_grant") if matches!(self.oauth2.grant, OAuth2Grant::RefreshToken(_)) => {
                 " (the refresh token is not valid any more: allow access anew and configure the new one)"
             }
             Some("invalid_scope") => " (check `auth.oauth2.scope`)",

@@ -83,7 +83,7 @@ pub(super) fn decode<'r>(
     let value = match value(&format, page).and_then(not_too_deep) {
         Ok(Value::Null) => return Err(PageError::Null),
         Ok(value) => value,
-        Err(problem) => return Err(PageError::Invalid { format: name(&format), problem, excerpt: excerpt() }),
+        Err(problem) => return Err(PageError::Invalid { expected: valid(&format), problem, excerpt: excerpt() }),
     };
     let is_feed = matches!(format, ResponseFormat::Feed);
     let items = if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items };
@@ -199,6 +199,17 @@ fn name(format: &ResponseFormat) -> &'static str {
         ResponseFormat::Xml(_) => "XML",
         ResponseFormat::Feed => "a feed",
         ResponseFormat::Html(_) => "HTML",
+    }
+}
+
+fn valid(format: &ResponseFormat) -> &'static str {
+    match format {
+        ResponseFormat::Json => "valid JSON",
+        ResponseFormat::Ndjson => "valid NDJSON",
+        ResponseFormat::Csv(_) => "valid CSV",
+        ResponseFormat::Xml(_) => "valid XML",
+        ResponseFormat::Feed => "a valid feed",
+        ResponseFormat::Html(_) => "valid HTML",
     }
 }
 

@@ -109,9 +109,11 @@ impl Count {
     /// Returns how paging ends with a page, if it does, as far as rows tell.
     fn end(&self, seen: Option<u64>, new_rows: u64, rows: u64, size: Option<u64>) -> Option<Step> {
         match (seen, self.total) {
-            (Some(seen), Some(total)) if seen >= total => Some(Step::Last),
-            (Some(rows), Some(total)) if new_rows == 0 => Some(Step::Stop(Truncation::FewerThanTotal { rows, total })),
-            (Some(_), Some(_)) => None,
+            (Some(seen), Some(total)) if seen == total => Some(Step::Last),
+            (Some(rows), Some(total)) if rows < total => {
+                (new_rows == 0).then_some(Step::Stop(Truncation::FewerThanTotal { rows, total }))
+            }
+            // A source that tells less than it has shown already does not know how many there are.
             _ => {
                 let is_short = self.has_shown_full_page && size.is_some_and(|size| rows < size);
                 (new_rows == 0 || is_short).then_some(Step::Last)

@@ -158,6 +158,21 @@ fn a_source_that_has_more_than_it_shows_is_not_read_to_its_end() {
 }
 
 #[test]
+fn a_source_that_tells_less_than_it_shows_is_read_to_its_end() {
+    for pagination in [
+        "pagination.page = { param = \"at\", start = 0, total = \".total\" }",
+        "pagination.offset = { param = \"at\", size = 2, total = \".total\" }",
+    ] {
+        let by_page = if pagination.contains("page = ") { 2 } else { 1 };
+        let walk = walk(pagination, |request| {
+            let from = by_page * asked_number(request, "at").expect("a page");
+            json!({ "items": page_of(4, from, 2), "total": 1 }).into()
+        });
+        assert_eq!((walk.end, walk.asked.len()), (Ok(Advance::Last), 3), "{pagination}");
+    }
+}
+
+#[test]
 fn numbers_that_make_no_sense_are_told() {
     let check = |total: Value, expected: Option<&str>| {
         let walk = walk("pagination.page = { param = \"page\", total = \".total\" }", |_| {
