@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::HeaderMap;
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
 use url::Url;
 
+use super::body;
 use crate::model::delivery::FailureClass;
 use crate::model::fingerprint::BodyHash;
 use crate::model::quantity::ByteSize;
@@ -46,7 +47,7 @@ pub struct Limits {
 pub enum BodyLimit {
     /// More than this is an error.
     Refuse(ByteSize),
-    /// More than this is not read.
+    /// More than this is not read, and less where the body cannot be decoded.
     Keep(usize),
 }
 
@@ -63,6 +64,8 @@ pub struct HttpResponse {
 /// which parts of it are secret.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
+    #[error("the request cannot be made: {0}")]
+    Request(String),
     #[error("no answer within {}", crate::model::quantity::format_duration(*.0))]
     Deadline(Duration),
     #[error("the answer is larger than {0}")]
@@ -77,14 +80,17 @@ pub enum HttpError {
     Transport(String),
     #[error("the answer's body cannot be read: {0}")]
     Body(String),
+    #[error("the answer's content-encoding {0}")]
+    Encoding(String),
 }
 
 impl HttpError {
     /// Returns in which part of the exchange the failure lay.
     pub fn class(&self) -> FailureClass {
         match self {
+            Self::Request(_) => FailureClass::Render,
             Self::Deadline(_) => FailureClass::Timeout,
-            Self::BodyTooLarge(_) | Self::Body(_) => FailureClass::Body,
+            Self::BodyTooLarge(_) | Self::Body(_) | Self::Encoding(_) => FailureClass::Body,
             Self::Dns(_) => FailureClass::Dns,
             Self::Connect(_) => FailureClass::Connect,
             Self::Tls(_) => FailureClass::Tls,
@@ -92,7 +98,7 @@ impl HttpError {
         }
     }
 
-    fn of(error: &reqwest::Error) -> Self {
+    pub(super) fn of(error: &reqwest::Error) -> Self {
         let mut texts = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -105,10 +111,14 @@ impl HttpError {
         }
         let innermost = texts.last().cloned().unwrap_or_else(|| error.to_string());
         let chain = texts.join(": ");
-        if error.is_connect() {
+        if error.is_builder() {
+            Self::Request(innermost)
+        } else if error.is_connect() {
             let lower = chain.to_ascii_lowercase();
             if lower.contains("dns error") || lower.contains("failed to lookup address") {
                 Self::Dns(innermost)
+            } else if lower.contains("received corrupt message") {
+                Self::Tls(format!("the server does not speak TLS there ({innermost}); check the address and its port"))
             } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
                 Self::Tls(innermost)
             } else {
@@ -130,8 +140,11 @@ pub fn reason(status: u16) -> Option<&'static str> {
     reqwest::StatusCode::from_u16(status).ok()?.canonical_reason()
 }
 
-/// The most memory that is reserved for a body on its announcement alone.
-const MOST_RESERVED: usize = 8 * 1024 * 1024;
+/// The most bytes that are read of a body whose status says that it is not what was asked for.
+const MOST_OF_FAILURE: usize = 64 * 1024;
+
+/// The most bytes of an address that can be asked for.
+const LONGEST_ADDRESS: usize = 65_534;
 
 impl HttpClient {
     /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
@@ -154,7 +167,8 @@ impl HttpClient {
         Ok(Self { client, special: Arc::clone(&self.special) })
     }
 
-    /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer.
+    /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer; if it is one of
+    /// a failure, of the body only the beginning is read, as far as that can be.
     pub async fn send(&self, request: HttpRequest, limits: Limits) -> Result<HttpResponse, HttpError> {
         match tokio::time::timeout(limits.deadline, self.exchange(request, limits.body)).await {
             Ok(result) => result,
@@ -163,33 +177,26 @@ impl HttpClient {
     }
 
     async fn exchange(&self, request: HttpRequest, limit: BodyLimit) -> Result<HttpResponse, HttpError> {
+        let length = request.url.as_str().len();
+        if length > LONGEST_ADDRESS {
+            let problem = format!("its address has {length} bytes, and the most is {LONGEST_ADDRESS}");
+            return Err(HttpError::Request(problem));
+        }
         let sent =
             self.client.request(request.method, request.url).headers(request.headers).body(request.body).send().await;
         let mut response = sent.map_err(|error| HttpError::of(&error))?;
         let status = response.status().as_u16();
-        let announced = response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
         let headers = std::mem::take(response.headers_mut());
-        if let BodyLimit::Refuse(most) = limit
-            && announced > most.as_usize()
-        {
-            return Err(HttpError::BodyTooLarge(most));
-        }
-        let room = match limit {
-            BodyLimit::Refuse(_) => MOST_RESERVED,
-            BodyLimit::Keep(most) => most,
+        let is_failure = status >= 400;
+        let limit = match limit {
+            BodyLimit::Refuse(most) if is_failure => BodyLimit::Keep(most.as_usize().min(MOST_OF_FAILURE)),
+            limit => limit,
         };
-        let mut body = BytesMut::with_capacity(announced.min(room));
-        while let Some(chunk) = response.chunk().await.map_err(|error| HttpError::of(&error))? {
-            match limit {
-                BodyLimit::Refuse(most) if body.len() + chunk.len() > most.as_usize() => {
-                    return Err(HttpError::BodyTooLarge(most));
-                }
-                BodyLimit::Keep(most) if body.len() + chunk.len() > most => {
-                    body.extend_from_slice(&chunk[..most - body.len()]);
-                    break;
-                }
-                BodyLimit::Refuse(_) | BodyLimit::Keep(_) => body.extend_from_slice(&chunk),
-            }
+        let mut body = BytesMut::new();
+        match body::read(response, &headers, limit, &mut body).await {
+            // The status says more than what is wrong with the body.
+            Err(_) if is_failure => {}
+            result => result?,
         }
         Ok(HttpResponse { status, headers, body: body.freeze() })
     }
@@ -198,6 +205,7 @@ impl HttpClient {
 fn usual() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("pollhook/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(body::ACCEPTED))]))
         .redirect(redirect::Policy::none())
         .no_proxy()
         .referer(false)

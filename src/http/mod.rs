@@ -1,5 +1,6 @@
 //! Leaving the house: the one HTTP client that polls and deliveries share, and the budgets of the hosts that are polled.
 
+mod body;
 mod budget;
 mod client;
 mod date;

@@ -1,6 +1,6 @@
 //! Bodies that are compressed badly, or to do harm.
 
-use crate::source::{Reply, Step};
+use crate::source::{Reply, Request, Step};
 use crate::trial::{BEFORE, MORE, Trial};
 
 const SMALL: &str = "request.max_body = \"64KiB\"";
@@ -13,6 +13,14 @@ pub fn trials() -> Vec<Trial> {
     let trailing = [&gzip(MORE.as_bytes())[..], b"trailing"].concat();
     let (first, second) = MORE.split_at(30);
     let members = [gzip(first.as_bytes()), gzip(second.as_bytes())].concat();
+    let second_cut = members[..members.len() - 12].to_vec();
+    let in_members = move |_: &Request| {
+        let lines =
+            ["{\"id\":1,\"state\":\"open\"}\n", "{\"id\":2,\"state\":\"open\"}\n", "{\"id\":9,\"state\":\"open\"}\n"];
+        let members = lines.map(|line| gzip(line.as_bytes()));
+        Reply::of(200, members.concat()).with("content-encoding", "gzip").with("content-type", "application/x-ndjson")
+    };
+    let empty_members = gzip(&gzip(b"").repeat(2000)).repeat(100);
     vec![
         encoded("a gzip bomb", "gzip", gzip_bomb(1 << 20)).rules(SMALL),
         Trial::new("a gzip bomb without end", |_| {
@@ -26,7 +34,9 @@ pub fn trials() -> Vec<Trial> {
         encoded("zstd that wants a window of two gigabytes", "zstd", zstd_window(0xa8)),
         encoded("zstd that wants a window of 128 megabytes", "zstd", zstd_window(0x88)).truth(MORE),
         encoded("a bomb of gzip in gzip", "gzip, gzip", gzip(&gzip_bomb(1 << 10))),
+        encoded("very much gzip of nothing in gzip", "gzip, gzip", empty_members).rules(SMALL),
         encoded("gzip that is cut off", "gzip", cut),
+        encoded("gzip whose second member is cut off", "gzip", second_cut),
         encoded("gzip with a wrong checksum", "gzip", wrong_sum),
         encoded("gzip that is none", "gzip", BEFORE.into()),
         encoded("brotli that is none", "br", BEFORE.into()),
@@ -40,9 +50,14 @@ pub fn trials() -> Vec<Trial> {
         encoded("gzip twice", "gzip, gzip", gzip(&gzip(BEFORE.as_bytes()))),
         encoded("gzip and something behind it", "gzip", trailing).truth(MORE),
         encoded("gzip of two members", "gzip", members).truth(MORE),
+        Trial::harmless("lines in a gzip member each", in_members),
         encoded("gzip by its old name", "x-gzip", gzip(MORE.as_bytes())).truth(MORE),
         encoded("gzip in capitals", "GZIP", gzip(MORE.as_bytes())).truth(MORE),
         encoded("an unknown encoding of plain text", "snail", MORE.into()).truth(MORE),
+        encoded("a charset in the place of an encoding", "UTF-8", MORE.into()).truth(MORE),
+        encoded("more encodings than anybody uses", "gzip, gzip, gzip, gzip", MORE.into()),
+        encoded("brotli and something behind it", "br", [&[0x3b], BEFORE.as_bytes()].concat()),
+        encoded("deflate and something behind it", "deflate", [&deflate(MORE.as_bytes())[..], b"trailing"].concat()),
         encoded("deflate without its wrapping", "deflate", deflate(MORE.as_bytes())).truth(MORE),
         Trial::harmless("gzip in chunks", |_| {
             let body = gzip(MORE.as_bytes());

@@ -120,6 +120,10 @@ fn broken() -> Vec<Trial> {
             .polls(2),
         Trial::new("a refusal that is a megabyte long", |_| Reply::of(500, "no ".repeat(350_000)))
             .rules("request.max_body = \"64KiB\""),
+        Trial::new("a refusal whose body is not what it says", |_| {
+            Reply::of(500, "<h1>Sorry</h1>").with("content-encoding", "gzip")
+        }),
+        Trial::new("a refusal in an unknown encoding", |_| Reply::of(404, "no").with("content-encoding", "snail")),
     ]
 }
 
