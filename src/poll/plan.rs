@@ -92,7 +92,7 @@ impl<'a> Plan<'a> {
             footing: footing(state, &digest),
             epoch: epoch(state, &digest),
             cursor: None,
-            pass: pass.filter(|_| !refused.pass),
+            pass: pass.filter(|_| !refused.pass && !refused.cursor),
             refused,
             at,
         };
@@ -264,11 +264,12 @@ impl<'a> Plan<'a> {
             (None, Some(StopRule::Known)) => !self.settles_for_the_newest(),
             (None, None) => false,
         };
-        let (position, asked_with) = if self.is_ascending() {
-            // What was read counts already, so the rest is asked for as if it were all; unless nothing was gained.
-            (&PagePosition::First, largest.clone().filter(|largest| Some(largest) != self.cursor.as_ref()).map(Some)?)
-        } else {
-            (next?, self.cursor.clone())
+        let gained = largest.as_ref().filter(|largest| self.is_ascending() && Some(*largest) != self.cursor.as_ref());
+        let (position, asked_with) = match gained {
+            // What was read counts already, so the rest is asked for as if it were all.
+            Some(gained) => (&PagePosition::First, Some(gained.clone())),
+            // More items may have the same value than one poll may read.
+            None => (next?, self.cursor.clone()),
         };
         is_wanted.then(|| Pass {
             since: self.pass.map_or(self.at, |pass| pass.since),

@@ -99,6 +99,41 @@ async fn a_source_that_ascends_is_asked_from_where_reading_ended() {
     );
 }
 
+/// A source that ascends, of which as many items have the same value as three polls may read.
+fn equal_ones(request: &Request) -> Reply {
+    let number: u32 = request.target.split_once("page=").map_or(0, |(_, text)| text.parse().expect("a number"));
+    let since = request.target.split_once("since=").map_or("", |(_, text)| &text[..1]);
+    let reply = Reply::json(format!(r#"[{{"id":{number},"at":{}}}]"#, if number == 6 { 8 } else { 7 }));
+    let next = format!("</items?since={since}&page={}>; rel=next", number + 1);
+    if number == 6 { reply } else { reply.with("link", next) }
+}
+
+#[tokio::test]
+async fn more_equal_values_than_one_poll_may_read_are_read_by_the_next_ones() {
+    let rules = format!("{CURSOR}cursor.ascending = true\nchanges.first_poll = \"send\"\n");
+    let world = World::new(&rules, equal_ones).await;
+    let mut created = Vec::new();
+    for _ in 0..5 {
+        created.push(world.changes().await.len());
+    }
+    assert_eq!(created, [2, 0, 2, 2, 1], "the second asks from the value that was read");
+    let state = world.state().await.expect("it was polled");
+    assert_eq!((state.cursor.as_deref(), state.pass), (Some("8"), None));
+}
+
+#[tokio::test]
+async fn a_pass_whose_cursor_is_too_old_is_given_up() {
+    let feed = Feed::new((1..=9).rev());
+    let world = world(&format!("{CURSOR}cursor.ascending = true\n"), &feed).await;
+    world.poll().await;
+    world.source.respond(|request| {
+        let is_refused = request.target.contains("since");
+        if is_refused { Reply::of(410, "") } else { Reply::json(r#"[{"id":9,"at":9}]"#) }
+    });
+    assert_eq!(world.poll().await.outcome, PollOutcome::Compared(Completeness::Complete));
+    assert_eq!(world.asked(), ["/items", "/items?page=1", "/items?since=4", "/items"]);
+}
+
 const KNOWN: &str = r#"
 pagination.link = { max_pages = 3, stop = "known" }
 changes.events = ["created", "updated"]
