@@ -18,6 +18,7 @@ mod failures;
 mod formats;
 mod histories;
 mod hold;
+mod increments;
 mod looking;
 mod manners;
 mod model;

@@ -30,7 +30,7 @@ use crate::world::{configured, name};
 const PAGE: usize = 3;
 
 /// How often the clock is moved while a poll waits for it, in real time.
-const TICK: Duration = Duration::from_millis(1);
+pub const TICK: Duration = Duration::from_millis(1);
 
 /// How many polls and decisions a history has.
 const STEPS: usize = 60;
@@ -69,7 +69,7 @@ struct Api {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Mishap {
+pub enum Mishap {
     Status(u16),
     Fault(Fault),
     /// Rows are inserted or deleted before the answer.
@@ -181,12 +181,12 @@ impl Api {
 
 /// What has been told, and what need not be.
 #[derive(Default)]
-struct Told {
+pub struct Told {
     /// How many events were looked at.
     events: usize,
-    versions: HashSet<(u8, u32)>,
+    pub versions: HashSet<(u8, u32)>,
     /// What the receiver believes to be there.
-    present: BTreeMap<u8, u32>,
+    pub present: BTreeMap<u8, u32>,
     /// Versions that were taken as seen: by an edit, or because somebody decided so.
     excused: HashSet<(u8, u32)>,
     /// Keys of which something was taken as seen that has not been told of since: what the receiver believes of them may
@@ -195,11 +195,12 @@ struct Told {
 }
 
 impl Told {
-    fn take(&mut self, events: &[Event], api: &Api, place: &str) {
+    /// Takes in what is new of all events. Only a key that was missing may be told to be removed.
+    pub fn take(&mut self, events: &[Event], missed: &BTreeSet<u8>, place: &str) {
         for event in events.iter().skip(self.events).filter(|event| !event.connector.is_service()) {
             let key: u8 = event.key.parse().expect("a key");
             if event.event_type.action() == "removed" {
-                assert!(api.missed.contains(&key), "{place}: {key} was there all the time");
+                assert!(missed.contains(&key), "{place}: {key} was there all the time");
                 let was_present = self.present.remove(&key).is_some();
                 assert!(self.doubtful.remove(&key) || was_present, "{place}: {key} was not there");
                 continue;
@@ -234,7 +235,7 @@ impl Route for NoRoute {
 }
 
 /// Where the store is: in memory, or in a folder that outlives crashes.
-enum Storing<'a> {
+pub enum Storing<'a> {
     Memory,
     Sled(&'a Path),
 }
@@ -374,7 +375,7 @@ impl<'a> History<'a> {
         let events: Vec<Event> = events.iter().rev().map(|routed| Event::clone(&routed.event)).collect();
         let api = Arc::clone(&self.api);
         let api = api.lock().unwrap_or_else(PoisonError::into_inner);
-        self.told.take(&events, &api, place);
+        self.told.take(&events, &api.missed, place);
     }
 
     async fn set_aside(&self) -> Vec<SetAside> {
@@ -495,7 +496,7 @@ impl<'a> History<'a> {
     }
 }
 
-async fn open(storing: &Storing<'_>, before: Option<SharedStore>) -> SharedStore {
+pub async fn open(storing: &Storing<'_>, before: Option<SharedStore>) -> SharedStore {
     match (storing, before) {
         (Storing::Memory, Some(before)) => before,
         (Storing::Memory, None) => MemoryStore::new(),
@@ -508,7 +509,7 @@ async fn open(storing: &Storing<'_>, before: Option<SharedStore>) -> SharedStore
     }
 }
 
-fn poller(source: &Source, rules: &str, clock: &Arc<ManualClock>, store: &SharedStore) -> Poller {
+pub fn poller(source: &Source, rules: &str, clock: &Arc<ManualClock>, store: &SharedStore) -> Poller {
     let http = HttpClient::new().expect("a client");
     let fetching = FetchContext::new(http, clock.clone(), Telemetry::shared());
     let context = PollContext { fetching, store: Arc::clone(store), route: Arc::new(NoRoute) };
