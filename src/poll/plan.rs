@@ -44,6 +44,14 @@ pub(super) struct Refused {
     pub pass: bool,
 }
 
+impl Refused {
+    /// Returns what is left of a pass after a failure. One that takes what it finds as seen is not forgotten, or the next
+    /// poll would tell of it.
+    pub fn left_of(self, pass: Option<Pass>) -> Option<Pass> {
+        pass.filter(|pass| !self.pass || pass.takes_as_seen)
+    }
+}
+
 /// How reading the pages ended.
 #[derive(Debug)]
 pub(super) enum Ending {
@@ -229,7 +237,7 @@ impl<'a> Plan<'a> {
 
     /// Some page failed. What is committed of the others came under the present rules for fingerprints.
     fn broken_off(&self, state: ConnectorState, largest: Option<String>) -> ConnectorState {
-        let state = ConnectorState { pass: state.pass.filter(|_| !self.refused.pass), ..state };
+        let state = ConnectorState { pass: self.refused.left_of(state.pass), ..state };
         if self.footing != Footing::Usual {
             return state;
         }

@@ -106,7 +106,7 @@ impl Poller {
             }
             Err(Broken::Failure(failure)) => {
                 let mut state = self.failed(state.clone(), &failure, report.at);
-                state.pass = state.pass.filter(|_| !refused.pass);
+                state.pass = refused.left_of(state.pass);
                 report.outcome = PollOutcome::Failed(failure);
                 Prepared::only(state)
             }

@@ -229,6 +229,26 @@ async fn an_edit_forgets_the_pass_but_not_that_the_first_poll_is_not_over() {
 }
 
 #[tokio::test]
+async fn new_keys_are_taken_as_seen_although_the_pass_cannot_go_on() {
+    let feed = Feed::new(1..=9);
+    let mut world = world(CURSOR, &feed).await;
+    for _ in 0..3 {
+        world.poll().await;
+    }
+    world.edit(&format!("{CURSOR}item.key = \"\\\"x\\\\(.id)\\\"\"\n"));
+    world.poll().await;
+    change(&feed, |feed| feed.refused = Some("/items"));
+    assert!(matches!(world.poll().await.outcome, PollOutcome::Failed(_)));
+    change(&feed, |feed| feed.refused = Some("page="));
+    assert!(matches!(world.poll().await.outcome, PollOutcome::Partial(_)));
+    change(&feed, |feed| feed.refused = None);
+    for _ in 0..2 {
+        assert_eq!(world.changes().await, [""; 0]);
+    }
+    assert_eq!(polls_of_the_pass(&world).await, None);
+}
+
+#[tokio::test]
 async fn the_latest_items_of_a_first_pass_are_those_that_its_first_poll_finds() {
     let feed = Feed::new(1..=9);
     let world = world(&format!("{CURSOR}changes.first_poll = {{ latest = 1 }}\n"), &feed).await;
