@@ -18,6 +18,9 @@ use super::time::Timestamp;
 /// The longest text that a template may render to, in bytes.
 pub const LONGEST_RENDERED: usize = 1024 * 1024;
 
+/// The longest text between `{{` and `}}` or `{%` and `%}`, in bytes: each operator in it takes some of the stack.
+const LONGEST_EXPRESSION: usize = 500;
+
 /// The most instructions that rendering may take.
 const FUEL: u64 = 500_000;
 
@@ -61,6 +64,10 @@ pub struct TemplateError {
 impl Template {
     /// Parses a template. Referring to a name that no template has is an error.
     pub fn parse(source: &str) -> Result<Self, TemplateError> {
+        if let Some(span) = long_expression(source) {
+            let message = format!("what stands between `{{{{` and `}}}}` has at most {LONGEST_EXPRESSION} bytes");
+            return Err(TemplateError { message, span: Some(span) });
+        }
         let is_literal = !["{{", "{%", "{#"].iter().any(|opening| source.contains(opening));
         let references = if is_literal { Vec::new() } else { references(source)? };
         Ok(Self { source: source.into(), is_literal, references: references.into() })
@@ -152,6 +159,36 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     }
     environment
 });
+
+/// Returns where an expression stands that is too long, if there is one.
+fn long_expression(source: &str) -> Option<std::ops::Range<usize>> {
+    let mut from = 0;
+    while let Some(opening) = ["{{", "{%"].iter().filter_map(|opening| source[from..].find(opening)).min() {
+        let start = from + opening;
+        let (mut quote, mut escaped, mut open) = (None, false, 0_usize);
+        let inside = source[start + 2..].char_indices().find(|&(at, c)| {
+            let rest = &source[start + 2 + at..];
+            match (quote, c) {
+                (Some(_), _) if escaped => escaped = false,
+                (Some(_), '\\') => escaped = true,
+                (Some(quoted), c) if c == quoted => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') => quote = Some(c),
+                (None, '(' | '[' | '{') => open += 1,
+                (None, _) if open == 0 && (rest.starts_with("}}") || rest.starts_with("%}")) => return true,
+                (None, ')' | ']' | '}') => open = open.saturating_sub(1),
+                _ => {}
+            }
+            false
+        });
+        let end = inside.map_or(source.len(), |(at, _)| start + 2 + at);
+        if end - start > LONGEST_EXPRESSION {
+            return Some(start..end);
+        }
+        from = end;
+    }
+    None
+}
 
 fn references(source: &str) -> Result<Vec<String>, TemplateError> {
     let template = ENVIRONMENT.template_from_str(source).map_err(|error| explain_parsing(source, &error))?;
@@ -269,6 +306,27 @@ mod tests {
     fn check_error(source: &str, message: &str, at: &str) {
         let error = render(source).expect_err("a mistake");
         assert_eq!((error.message.as_str(), error.span.map(|span| &source[span])), (message, Some(at)), "{source}");
+    }
+
+    #[test]
+    fn expressions_that_would_take_too_much_of_the_stack_are_refused() {
+        let check = |inside: &str, is_good: bool| {
+            let source = format!("a {{{{ params }}}} {{{{ {inside} }}}}");
+            let is_long = |error: &TemplateError| error.message.contains("at most 500 bytes");
+            assert_eq!(Template::parse(&source).err().is_some_and(|error| is_long(&error)), !is_good, "{inside}");
+        };
+        check(&format!("params{}", ".a".repeat(200)), true);
+        for (before, part, after) in [
+            ("params", ".a", ""),
+            ("", "-", "1"),
+            ("1", " ~ 1", ""),
+            ("1", "|lower", ""),
+            ("'}}' ~ {'a': {}}", " ~ 1", ""),
+        ] {
+            check(&format!("{before}{}{after}", part.repeat(5000)), false);
+        }
+        check(&"(".repeat(5000), false);
+        assert!(Template::parse(&"{{ params.a }} text, ".repeat(1000)).is_ok());
     }
 
     #[test]
