@@ -20,7 +20,7 @@ use pollhook::model::item::{Presence, SeenItem};
 use pollhook::model::time::Timestamp;
 use pollhook::store::embedded::{self, EmbeddedStore, Options};
 use pollhook::store::{
-    ConnectorState, DeliveryStore, HistoryStore, PollCommit, PollStore, RulesMemory, SeenSelection, SeenUpdate,
+    Claim, ConnectorState, DeliveryStore, HistoryStore, PollCommit, PollStore, RulesMemory, SeenSelection, SeenUpdate,
     Settlement, Verdict,
 };
 use pollhook::telemetry::Telemetry;
@@ -193,18 +193,17 @@ async fn outbox(clock: &SharedClock, directory: &Path) {
         poll(&store, updates).await;
         created.push(per_second(2000, since(clock, began)));
         loop {
-            let claimed = store.claim_deliveries(&erp(), now(), 64, LEASE).await.expect("a claim");
+            let claimed =
+                store.claim_deliveries(&erp(), now(), Claim::up_to(64, LEASE)).await.expect("a claim").deliveries;
             if claimed.is_empty() {
                 break;
             }
             let settlements = claimed.into_iter().map(|claimed| {
                 let attempt = Attempt {
-                    number: 1,
-                    started_at: now(),
                     duration: Duration::from_millis(3),
                     status: Some(200),
                     answer: "ok".into(),
-                    failure: None,
+                    ..Attempt::begun(1, now())
                 };
                 let verdict = Verdict::Delivered;
                 store.settle_delivery(Settlement { lease: claimed.lease, attempt, verdict, news: Vec::new() })

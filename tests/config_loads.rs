@@ -10,10 +10,11 @@ use pollhook::config::{Environment, StoreChoice};
 use pollhook::model::auth::{Auth, ClientAuth, OAuth2Grant};
 use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
+use pollhook::model::content::DeliveryFormat;
 use pollhook::model::pagination::PagingStyle;
 use pollhook::model::quantity::ByteSize;
 use pollhook::model::schedule::Schedule;
-use pollhook::model::subscription::DeliveryFormat;
+use pollhook::model::signing::Signing;
 
 #[test]
 fn every_key_means_what_it_says() {
@@ -158,10 +159,12 @@ retry = ["1s", "2m"]
     assert_eq!((subscription.name.as_str(), subscription.url.as_str()), ("erp", "https://hooks.example.com/T/secret"));
     assert_eq!(subscription.matching.connectors.len() + subscription.matching.events.len(), 3);
     assert!(subscription.matching.filter.is_some());
-    assert_eq!(format!("{:?}", subscription.secrets), "[whsec_***, whsk_***]");
-    assert_eq!(subscription.format, DeliveryFormat::Standard);
+    let Signing::Standard(secrets) = &subscription.signing else { panic!("as Standard Webhooks says") };
+    let secrets: Vec<_> = secrets.iter().map(|timed| format!("{:?}", timed.secret)).collect();
+    assert_eq!(secrets, ["whsec_***", "whsk_***"]);
+    assert_eq!(subscription.content.format, DeliveryFormat::Standard);
     assert_eq!((subscription.headers[0].0.as_str(), subscription.headers[0].1.expose()), ("X-Team", "erp"));
-    assert_eq!((subscription.timeout, subscription.concurrency), (Duration::from_secs(3), 2));
+    assert_eq!((subscription.timeout, subscription.lane.concurrency), (Duration::from_secs(3), 2));
     assert_eq!(subscription.retry.waits(), [Duration::from_secs(1), Duration::from_secs(120)]);
     assert_eq!(subscription.redactor.redact("to https://hooks.example.com/T/secret"), "to ***");
 }
@@ -190,9 +193,10 @@ fn what_is_not_written_has_its_documented_default() {
     assert_eq!(connector.response.items.source(), ".[]");
     assert_eq!((connector.jitter, connector.auth.is_none()), (Duration::ZERO, true));
     let subscription = &configuration.subscriptions[0];
-    assert_eq!((subscription.timeout, subscription.concurrency), (Duration::from_secs(15), 8));
+    assert_eq!((subscription.timeout, subscription.lane.concurrency), (Duration::from_secs(15), 8));
     assert_eq!(subscription.retry, pollhook::model::retry::RetryPolicy::default());
-    assert!(subscription.secrets.is_empty() && subscription.matching.connectors.is_empty());
+    assert!(matches!(&subscription.signing, Signing::Standard(secrets) if secrets.is_empty()));
+    assert!(subscription.matching.connectors.is_empty());
 }
 
 /// Returns a connector with these lines, beside the certificates of `fixtures/tls`.

@@ -78,7 +78,7 @@ fn configured_keys(global: &Global, address: SocketAddr) -> Vec<VerifyingKey> {
                 .is_some_and(|host| host == "localhost" || host.trim_matches(['[', ']']).parse() == Ok(address.ip()))
     };
     let here = configuration.subscriptions.iter().filter(|subscription| arrives_here(&subscription.url));
-    here.flat_map(|subscription| subscription.secrets.iter().map(VerifyingKey::of)).collect()
+    here.flat_map(|subscription| VerifyingKey::all_of(&subscription.signing)).collect()
 }
 
 fn print(delivery: &Received, as_json: bool, output: &mut Output) -> Result<(), Failure> {

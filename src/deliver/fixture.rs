@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::content::Content;
 use crate::model::event::{Event, ServiceNews};
+use crate::model::lane::LanePolicy;
 use crate::model::retry::RetryPolicy;
 use crate::model::secret::Redactor;
-use crate::model::subscription::{DeliveryFormat, Matching, Subscription};
+use crate::model::signing::Signing;
+use crate::model::subscription::{Matching, Origin, Subscription};
 use crate::model::time::Timestamp;
 
 /// Returns a subscription to everything, unsigned.
@@ -16,11 +19,14 @@ pub(crate) fn subscription(name: &str, url: &str) -> Subscription {
         name: name.parse().expect("a name"),
         url: url.parse().expect("a URL"),
         matching: Matching { connectors: Vec::new(), events: Vec::new(), filter: None },
-        secrets: Vec::new(),
-        format: DeliveryFormat::Standard,
+        origin: Origin::Configuration,
+        content: Content::default(),
+        signing: Signing::none(),
+        auth: None,
+        tls: None,
         headers: Vec::new(),
         timeout: Duration::from_secs(5),
-        concurrency: 4,
+        lane: LanePolicy { concurrency: 4, ..LanePolicy::default() },
         retry: RetryPolicy::default(),
         redactor: Redactor::default(),
     }

@@ -93,7 +93,7 @@ const FEWEST_SETTLING: usize = 128;
 impl Lane {
     /// Returns a subscription's lane. Nothing happens until it is run.
     pub fn new(subscription: Arc<Subscription>, context: DeliverContext) -> Self {
-        let concurrency = subscription.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        let concurrency = subscription.lane.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         let look_at = context.clock.now();
         let smallest_batch = concurrency.saturating_mul(BATCH_FACTOR).clamp(SMALLEST_BATCH, LARGEST_BATCH);
         Self {

@@ -9,6 +9,7 @@ mod lane;
 mod matching;
 mod news;
 mod render;
+mod request;
 mod send;
 mod sign;
 mod verdict;

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 
 use crate::http::header::HeaderMap;
 use crate::model::secret::{SigningSecret, SigningSecretError};
+use crate::model::signing::{Signing, Timed};
 use crate::model::time::Timestamp;
 
 /// The headers that carry a signature and what it covers beside the body.
@@ -22,7 +23,7 @@ const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Signs with each of a subscription's secrets.
 pub struct Signer {
-    keys: Vec<SigningKey>,
+    keys: Vec<Timed<SigningKey>>,
 }
 
 enum SigningKey {
@@ -32,26 +33,30 @@ enum SigningKey {
 
 impl Signer {
     /// Returns a signer with these secrets, prepared to be used often.
-    pub fn new(secrets: &[SigningSecret]) -> Self {
-        let key = |secret: &SigningSecret| match secret {
-            SigningSecret::Hmac(key) => SigningKey::Hmac(hmac_key(key.expose_secret())),
-            SigningSecret::Ed25519(seed) => SigningKey::Ed25519(key_pair(seed.expose_secret())),
+    pub fn new(signing: &Signing) -> Self {
+        let secrets = match signing {
+            Signing::Standard(secrets) => secrets.as_slice(),
+            Signing::Header(..) => &[],
+        };
+        let key = |timed: &Timed<SigningSecret>| {
+            let secret = match &timed.secret {
+                SigningSecret::Hmac(key) => SigningKey::Hmac(hmac_key(key.expose_secret())),
+                SigningSecret::Ed25519(seed) => SigningKey::Ed25519(key_pair(seed.expose_secret())),
+            };
+            Timed { secret, until: timed.until }
         };
         Self { keys: secrets.iter().map(key).collect() }
     }
 
     /// Returns the value of `webhook-signature`, one signature for each secret; `None` if there are no secrets.
     pub fn sign(&self, id: &str, timestamp: Timestamp, body: &[u8]) -> Option<String> {
-        if self.keys.is_empty() {
-            return None;
-        }
         let seconds = timestamp.as_seconds().to_string();
         let mut signatures = String::with_capacity(96 * self.keys.len());
-        for key in &self.keys {
+        for key in self.keys.iter().filter(|key| key.is_used_at(timestamp)) {
             if !signatures.is_empty() {
                 signatures.push(' ');
             }
-            match key {
+            match &key.secret {
                 SigningKey::Hmac(key) => {
                     signatures.push_str("v1,");
                     STANDARD.encode_string(tag(key, id, &seconds, body), &mut signatures);
@@ -62,7 +67,7 @@ impl Signer {
                 }
             }
         }
-        Some(signatures)
+        (!signatures.is_empty()).then_some(signatures)
     }
 }
 
@@ -90,6 +95,14 @@ impl VerifyingKey {
                 let pair = key_pair(seed.expose_secret());
                 Self::Ed25519(pair.public_key().as_ref().try_into().expect("an ed25519 public key has 32 bytes"))
             }
+        }
+    }
+
+    /// Returns the keys that check what is signed so, if that is as Standard Webhooks says.
+    pub fn all_of(signing: &Signing) -> Vec<Self> {
+        match signing {
+            Signing::Standard(secrets) => secrets.iter().map(|timed| Self::of(&timed.secret)).collect(),
+            Signing::Header(..) => Vec::new(),
         }
     }
 
@@ -203,8 +216,8 @@ mod tests {
     }
 
     fn signer(secrets: &[&str]) -> Signer {
-        let secrets: Vec<_> = secrets.iter().map(|text| SigningSecret::parse(text).expect("a secret")).collect();
-        Signer::new(&secrets)
+        let secret = |text: &&str| Timed::always(SigningSecret::parse(text).expect("a secret"));
+        Signer::new(&Signing::Standard(secrets.iter().map(secret).collect()))
     }
 
     fn headers(signature: &str) -> HeaderMap {

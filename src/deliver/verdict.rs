@@ -13,7 +13,7 @@ pub(super) enum Outcome {
     /// There was no whole answer.
     Failed,
     /// Nothing could be sent, and trying again will not change that.
-    Unsendable,
+    Unsendable(DeathReason),
 }
 
 /// What becomes of the delivery, and of its lane.
@@ -43,8 +43,8 @@ pub(super) fn judge(outcome: Outcome, failures: u32, retry: &RetryPolicy, jitter
         Outcome::Answered { status: 410, .. } => {
             return Judgement { verdict: Verdict::Dead(DeathReason::Gone), effect: LaneEffect::Disable };
         }
-        Outcome::Unsendable => {
-            return Judgement { verdict: Verdict::Dead(DeathReason::Unsendable), effect: LaneEffect::None };
+        Outcome::Unsendable(reason) => {
+            return Judgement { verdict: Verdict::Dead(reason), effect: LaneEffect::None };
         }
         // Only with these does the header say something of the whole receiver.
         Outcome::Answered { status: 429 | 503, retry_after } => retry_after.filter(|at| *at > now),
@@ -122,7 +122,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_not_tried_again() {
-        check(Outcome::Unsendable, 0, Verdict::Dead(DeathReason::Unsendable), LaneEffect::None);
+        check(
+            Outcome::Unsendable(DeathReason::Unsendable),
+            0,
+            Verdict::Dead(DeathReason::Unsendable),
+            LaneEffect::None,
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Events on their way to a subscription.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,10 @@ pub enum DeathReason {
     Gone,
     /// The event could not be rendered or signed.
     Unsendable,
+    /// The event's body is larger than the subscription takes.
+    TooLarge,
+    /// The receiver answered a status that says that asking again is in vain.
+    Refused,
 }
 
 impl DeathReason {
@@ -47,6 +52,8 @@ impl DeathReason {
             Self::Exhausted => "exhausted",
             Self::Gone => "gone",
             Self::Unsendable => "unsendable",
+            Self::TooLarge => "too-large",
+            Self::Refused => "refused",
         }
     }
 }
@@ -60,6 +67,12 @@ pub struct Attempt {
     /// How long the exchange took, in whole milliseconds.
     #[serde(with = "millis", rename = "duration_ms")]
     pub duration: Duration,
+    /// The address that was connected to, if a connection was made or used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// How long each phase of the exchange took.
+    #[serde(default, skip_serializing_if = "Phases::is_empty")]
+    pub phases: Phases,
     /// The HTTP status, if the receiver answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -69,6 +82,50 @@ pub struct Attempt {
     /// Why there was no whole answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<AttemptFailure>,
+}
+
+impl Attempt {
+    /// Returns an attempt of which nothing is known yet but its number and when it began.
+    pub fn begun(number: u32, started_at: Timestamp) -> Self {
+        Self {
+            number,
+            started_at,
+            duration: Duration::ZERO,
+            address: None,
+            phases: Phases::default(),
+            status: None,
+            answer: String::new(),
+            failure: None,
+        }
+    }
+}
+
+/// How long the phases of an exchange took, as far as it came to them. What a connection took is missing where one that was
+/// kept open was used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Phases {
+    /// Resolving the name, in whole microseconds like the others.
+    #[serde(default, with = "micros", rename = "dns_us", skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Duration>,
+    /// Opening the connection.
+    #[serde(default, with = "micros", rename = "connect_us", skip_serializing_if = "Option::is_none")]
+    pub connect: Option<Duration>,
+    /// Making it secure.
+    #[serde(default, with = "micros", rename = "tls_us", skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Duration>,
+    /// From then to the answer's headers.
+    #[serde(default, with = "micros", rename = "answer_us", skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Duration>,
+    /// Reading the answer's body.
+    #[serde(default, with = "micros", rename = "body_us", skip_serializing_if = "Option::is_none")]
+    pub body: Option<Duration>,
+}
+
+impl Phases {
+    /// Tells whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The most bytes of a receiver's answer that are kept.
@@ -96,6 +153,12 @@ pub enum FailureClass {
     Body,
     /// The event could not be rendered or signed: nothing was sent.
     Render,
+    /// There was a whole answer, but its status says that the delivery was not taken.
+    Status,
+    /// The address may not be connected to.
+    Egress,
+    /// What deliveries prove who they are from with could not be had.
+    Auth,
 }
 
 mod millis {
@@ -109,5 +172,19 @@ mod millis {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+mod micros {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_micros))
     }
 }

@@ -52,17 +52,20 @@ pub enum ServiceNews {
     ConnectorHeld,
     SubscriptionDisabled,
     DeliveryDead,
+    /// Sent to a subscription to see whether it works.
+    Test,
 }
 
 impl ServiceNews {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ConnectorFailing,
         Self::ConnectorRecovered,
         Self::ConnectorSilent,
         Self::ConnectorHeld,
         Self::SubscriptionDisabled,
         Self::DeliveryDead,
+        Self::Test,
     ];
 
     /// Returns the words after `pollhook.`.
@@ -74,6 +77,7 @@ impl ServiceNews {
             Self::ConnectorHeld => "connector.held",
             Self::SubscriptionDisabled => "subscription.disabled",
             Self::DeliveryDead => "delivery.dead",
+            Self::Test => "test",
         }
     }
 }

@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
-/// The waits between the attempts of a delivery; one attempt more than there are waits is made in all.
+/// The waits between the attempts of a delivery, one attempt more than there are waits in all, and what ends them early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     waits: Vec<Duration>,
+    /// No attempt begins later than this after the delivery was queued; `None` means that only the waits count.
+    pub give_up_after: Option<Duration>,
+    /// Statuses that make a delivery a dead letter at once, because asking again cannot change the answer.
+    pub give_up_on: Vec<StatusRange>,
+}
+
+/// Some HTTP statuses: a single one, or all of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRange {
+    pub first: u16,
+    pub last: u16,
 }
 
 /// How much a wait is lengthened at random, at most: a tenth of it.
@@ -14,7 +25,7 @@ const JITTER: f64 = 0.1;
 impl RetryPolicy {
     /// Returns the policy with these waits. An empty list means a single attempt.
     pub fn new(waits: Vec<Duration>) -> Self {
-        Self { waits }
+        Self { waits, give_up_after: None, give_up_on: Vec::new() }
     }
 
     /// Returns how long to wait after this many attempts have failed, or `None` if that was the last one.

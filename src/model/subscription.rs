@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::auth::Auth;
+use super::content::Content;
 use super::event::{Event, EventType};
 use super::expression::{Expression, ExpressionError};
 use super::id::SubscriptionName;
+use super::lane::LanePolicy;
 use super::pattern::Pattern;
 use super::retry::RetryPolicy;
-use super::secret::{Redactor, Secret, SigningSecret};
+use super::secret::{Redactor, Secret};
+use super::signing::Signing;
+use super::tls::Tls;
 
 /// A URL, which events go to it, and how they are sent.
 #[derive(Debug)]
@@ -18,25 +23,30 @@ pub struct Subscription {
     /// Where events are POSTed; `http` or `https`.
     pub url: Url,
     pub matching: Matching,
-    /// What deliveries are signed with: each secret makes one signature. None means unsigned.
-    pub secrets: Vec<SigningSecret>,
-    pub format: DeliveryFormat,
+    /// Who wrote the URL.
+    pub origin: Origin,
+    pub content: Content,
+    pub signing: Signing,
+    /// How deliveries prove who they are from, beside their signature: all but digest, SigV4 and refresh tokens.
+    pub auth: Option<Auth>,
+    pub tls: Option<Tls>,
     /// Headers beside those of the format, by name.
     pub headers: Vec<(String, Secret)>,
     /// How long an attempt may take from connecting to the end of the answer.
     pub timeout: Duration,
-    /// The most attempts under way at once; at least 1.
-    pub concurrency: usize,
+    pub lane: LanePolicy,
     pub retry: RetryPolicy,
     /// Takes this subscription's secrets out of what people read.
     pub redactor: Redactor,
 }
 
-/// How an event is rendered for a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeliveryFormat {
-    /// The body of Standard Webhooks: the event as JSON.
-    Standard,
+/// Who wrote a subscription, which decides where its URL may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator, in the configuration file: any address that `[egress] deny` does not name.
+    Configuration,
+    /// Somebody over the API: public addresses only, and those that `[egress] allow` names.
+    Api,
 }
 
 /// Which events a subscription wants.

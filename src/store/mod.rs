@@ -25,6 +25,7 @@ use crate::model::event::{Event, RoutedEvent};
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
 use crate::model::item::{KeptItem, SeenItem, SetAside};
+use crate::model::lane::Order;
 use crate::model::poll_record::PollRecord;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
@@ -216,15 +217,24 @@ pub struct SeenUpdate {
 /// What the push side needs of a store.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
-    /// Takes up to `most` due deliveries of a subscription under leases: first tries ahead of retries, the oldest
-    /// first, but a quarter of them retries if enough of those are due. What is returned is durable.
+    /// Takes due deliveries of a subscription under leases: first tries ahead of retries, the oldest first, but a
+    /// quarter of them retries if enough of those are due. What is returned is durable.
+    ///
+    /// With [`Order::Item`], what waits for an earlier delivery of its item, which is under way or failed and waits for
+    /// its next attempt, is not taken. With [`Order::All`], at most one delivery is taken, none while one is held, and
+    /// no first try while a retry waits.
     async fn claim_deliveries(
         &self,
         subscription: &SubscriptionName,
         now: Timestamp,
-        most: usize,
-        lease_for: Duration,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError>;
+        claim: Claim,
+    ) -> Result<Claimed, StoreError>;
+
+    /// Joins claimed first tries into one delivery, to be attempted and settled together for ever after: the first one
+    /// carries the others, in their order, and their leases end. When this returns, it is on disk.
+    ///
+    /// Nothing is done if any of the leases is no longer held.
+    async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
     /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each
     /// settlement succeeds or fails by itself; the results are in their order.
@@ -258,6 +268,32 @@ pub trait DeliveryStore: Send + Sync + 'static {
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify>;
 }
 
+/// How much is claimed, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub order: Order,
+    /// The most deliveries.
+    pub most: usize,
+    /// The most bytes of events, unless a single delivery has more.
+    pub most_bytes: usize,
+    pub lease_for: Duration,
+}
+
+impl Claim {
+    /// Returns a claim of at most so many deliveries, whatever their order.
+    pub fn up_to(most: usize, lease_for: Duration) -> Self {
+        Self { order: Order::None, most, most_bytes: usize::MAX, lease_for }
+    }
+}
+
+/// What was claimed.
+#[derive(Debug, Clone, Default)]
+pub struct Claimed {
+    pub deliveries: Vec<ClaimedDelivery>,
+    /// Whether more may be due: the claim ended at one of its bounds.
+    pub more: bool,
+}
+
 /// The right to attempt a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryLease {
@@ -272,6 +308,10 @@ pub struct DeliveryLease {
 pub struct ClaimedDelivery {
     pub lease: DeliveryLease,
     pub event: Arc<Event>,
+    /// The further events of a batch, in their order.
+    pub joined: Vec<Arc<Event>>,
+    /// When it was queued, or last replayed.
+    pub since: Timestamp,
     /// How many attempts were made before, replays included.
     pub attempts: u32,
     /// How many attempts have failed since the delivery was created or last replayed: its place on the retry schedule.
@@ -308,9 +348,25 @@ pub struct LaneState {
     /// The receiver asked for nothing to be sent before this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until: Option<Timestamp>,
+    /// Set while the receiver fails so often that nothing is sent but a trial now and then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<OpenBreaker>,
+    /// Since when no attempt was acknowledged, if the last one was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
     /// When pruning first found that deliveries wait although nobody configures this subscription any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfigured_since: Option<Timestamp>,
+}
+
+/// A lane that stopped sending because its receiver fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenBreaker {
+    pub since: Timestamp,
+    /// Before this nothing is sent, then a single attempt.
+    pub until: Timestamp,
+    /// How many trials failed since.
+    pub failed_trials: u32,
 }
 
 /// Since when and why a subscription is disabled.

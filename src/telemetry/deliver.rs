@@ -248,12 +248,9 @@ mod tests {
         let mut event = Event::of_service(ServiceNews::DeliveryDead, "k", Timestamp::EPOCH, &json!(null));
         event.id = EventId::from_bytes([7; 16]);
         let attempt = Attempt {
-            number,
-            started_at: Timestamp::EPOCH,
             duration: Duration::from_millis(12),
             status: Some(status),
-            answer: String::new(),
-            failure: None,
+            ..Attempt::begun(number, Timestamp::EPOCH)
         };
         let lines = Lines::default();
         let writer = lines.clone();

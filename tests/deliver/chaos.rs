@@ -14,8 +14,8 @@ async fn every_delivery_is_settled_and_its_repeats_are_alike_whatever_fails() {
         let endpoint = Receiver::start().await;
         endpoint.answer_next((0..2 * DELIVERIES).map(|_| random_answer(&mut random)));
         let mut erp = subscription("erp", &endpoint.url());
-        erp.concurrency = 4;
-        erp.secrets = secrets(&[HMAC]);
+        erp.lane.concurrency = 4;
+        erp.signing = secrets(&[HMAC]);
         erp.retry = RetryPolicy::new(vec![seconds(1); 3]);
         let mut house = House::new(vec![erp]);
         let mut ids = Vec::new();

@@ -6,7 +6,7 @@ use super::*;
 async fn a_delivery_is_the_event_signed_with_each_secret() {
     let endpoint = Receiver::start().await;
     let mut erp = subscription("erp", &endpoint.url());
-    erp.secrets = secrets(&[HMAC, ED25519]);
+    erp.signing = secrets(&[HMAC, ED25519]);
     erp.headers = vec![("X-Team".to_owned(), Secret::new("erp".to_owned()))];
     let mut house = House::new(vec![erp]);
     let event = event(1017, start());
@@ -44,7 +44,7 @@ async fn a_failed_delivery_is_repeated_on_schedule_with_the_same_id_and_body_and
     let endpoint = Receiver::start().await;
     endpoint.answer_next([Answer::Full(500, Vec::new(), "no <token>".to_owned()), Answer::Status(404)]);
     let mut erp = subscription("erp", &endpoint.url());
-    erp.secrets = secrets(&[HMAC]);
+    erp.signing = secrets(&[HMAC]);
     erp.redactor = Redactor::new([Secret::new("<token>".to_owned())]);
     let mut house = House::new(vec![erp]);
     let id = house.add(1, "erp").await;
@@ -155,7 +155,7 @@ async fn a_redirect_is_not_followed_and_counts_as_a_failure() {
         endpoint.answer_next([Answer::Full(status, vec![("location", elsewhere.url())], String::new())]);
     }
     let mut erp = subscription("erp", &endpoint.url());
-    erp.concurrency = 5;
+    erp.lane.concurrency = 5;
     let mut house = House::new(vec![erp]);
     let mut ids = Vec::new();
     for number in 0..5 {
@@ -236,7 +236,7 @@ async fn many_deliveries_are_each_sent_once_with_no_more_at_once_than_allowed() 
     let endpoint = Receiver::start().await;
     endpoint.answer_always(Answer::Held(Box::new(Answer::Status(204))));
     let mut erp = subscription("erp", &endpoint.url());
-    erp.concurrency = 7;
+    erp.lane.concurrency = 7;
     let mut house = House::new(vec![erp]);
     let mut ids = Vec::new();
     for number in 0..500 {
@@ -332,8 +332,8 @@ async fn stopping_finishes_what_is_under_way_and_gives_back_the_rest() {
     house.shutdown.cancel();
     // The second delivery was claimed with the first one: nobody else gets it before it is given back.
     let given_back = eventually("the second is given back", async || {
-        let claimed = house.store.claim_deliveries(&second.subscription, start(), 5, seconds(60)).await;
-        claimed.expect("a claim").pop()
+        let claimed = house.store.claim_deliveries(&second.subscription, start(), Claim::up_to(5, seconds(60))).await;
+        claimed.expect("a claim").deliveries.pop()
     })
     .await;
     assert_eq!(given_back.lease.id, second);

@@ -12,16 +12,19 @@ use pollhook::clock::{Clock, ManualClock};
 use pollhook::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet, VerifyError, enable};
 use pollhook::http::HttpClient;
 use pollhook::model::change::ChangeKind;
+use pollhook::model::content::Content;
 use pollhook::model::delivery::{ANSWER_KEPT, Attempt, DeathReason, DeliveryState, FailureClass};
 use pollhook::model::event::{Event, EventType, RoutedEvent, ServiceNews};
 use pollhook::model::id::DeliveryId;
+use pollhook::model::lane::LanePolicy;
 use pollhook::model::pattern::Pattern;
 use pollhook::model::retry::RetryPolicy;
 use pollhook::model::secret::{Redactor, Secret, SigningSecret};
-use pollhook::model::subscription::{DeliveryFormat, Matching, Subscription};
+use pollhook::model::signing::{Signing, Timed};
+use pollhook::model::subscription::{Matching, Origin, Subscription};
 use pollhook::model::time::Timestamp;
 use pollhook::store::memory::MemoryStore;
-use pollhook::store::{DeliveryStore, EventQuery, HistoryStore, LaneState};
+use pollhook::store::{Claim, DeliveryStore, EventQuery, HistoryStore, LaneState};
 use pollhook::telemetry::{SharedTelemetry, Telemetry};
 use receiver::{Answer, Receiver, eventually};
 use serde_json::json;
@@ -135,18 +138,22 @@ fn subscription(name: &str, url: &str) -> Subscription {
         name: name.parse().expect("a name"),
         url: url.parse().expect("a URL"),
         matching: Matching { connectors: Vec::new(), events: Vec::new(), filter: None },
-        secrets: Vec::new(),
-        format: DeliveryFormat::Standard,
+        origin: Origin::Configuration,
+        content: Content::default(),
+        signing: Signing::none(),
+        auth: None,
+        tls: None,
         headers: Vec::new(),
         timeout: seconds(10),
-        concurrency: 1,
+        lane: LanePolicy { concurrency: 1, ..LanePolicy::default() },
         retry: RetryPolicy::new(vec![seconds(10), seconds(60)]),
         redactor: Redactor::default(),
     }
 }
 
-fn secrets(texts: &[&str]) -> Vec<SigningSecret> {
-    texts.iter().map(|text| SigningSecret::parse(text).expect("a secret")).collect()
+fn secrets(texts: &[&str]) -> Signing {
+    let secret = |text: &&str| Timed::always(SigningSecret::parse(text).expect("a secret"));
+    Signing::Standard(texts.iter().map(secret).collect())
 }
 
 fn event(number: u64, time: Timestamp) -> Event {

@@ -11,7 +11,7 @@ use pollhook::model::poll_record::PollRecord;
 use pollhook::model::secret::Secret;
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
-    ClaimedDelivery, DeliveryQuery, DeliveryStateName, Disabled, EventQuery, LaneCounts, LaneState, POLLS_KEPT,
+    Claim, ClaimedDelivery, DeliveryQuery, DeliveryStateName, Disabled, EventQuery, LaneCounts, LaneState, POLLS_KEPT,
     PollCommit, PollPart, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
 };
 
@@ -95,7 +95,7 @@ store_conformance!(
 );
 
 async fn claim(store: &SharedStore, name: &str, now: u64, most: usize) -> Vec<ClaimedDelivery> {
-    store.claim_deliveries(&subscription(name), at(now), most, LEASE).await.expect("a claim")
+    store.claim_deliveries(&subscription(name), at(now), Claim::up_to(most, LEASE)).await.expect("a claim").deliveries
 }
 
 async fn claim_ids(store: &SharedStore, name: &str, now: u64, most: usize) -> Vec<EventId> {
@@ -979,7 +979,7 @@ async fn a_closed_store_does_nothing(store: SharedStore) {
     is_closed(store.lease_poll(&orders, at(0), LEASE).await.err());
     is_closed(store.connector_state(&orders).await.err());
     is_closed(store.seen_items(&orders, SeenSelection::All).await.err());
-    is_closed(store.claim_deliveries(&name, at(0), 1, LEASE).await.err());
+    is_closed(store.claim_deliveries(&name, at(0), Claim::up_to(1, LEASE)).await.err());
     is_closed(store.next_due(&name).await.err());
     is_closed(store.set_lane_state(&name, LaneState::default(), Vec::new()).await.err());
     is_closed(store.set_aside(&orders, SeenSelection::All).await.err());

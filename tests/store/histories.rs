@@ -14,9 +14,9 @@ use pollhook::model::secret::Secret;
 use pollhook::model::time::Timestamp;
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
-    ClaimedDelivery, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery, HistoryStore, LaneState, POLLS_KEPT,
-    PollCommit, PollLease, PollPart, PollStore, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore,
-    StoreError, Verdict,
+    Claim, ClaimedDelivery, DeliveryQuery, DeliveryStateName, DeliveryStore, EventQuery, HistoryStore, LaneState,
+    POLLS_KEPT, PollCommit, PollLease, PollPart, PollStore, Retention, SeenSelection, SeenUpdate, Settlement,
+    SharedStore, StoreError, Verdict,
 };
 use proptest::prelude::*;
 
@@ -283,8 +283,17 @@ impl Both {
             Step::Claim { subscription: name, most, lease_for } => {
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
                 let lease_for = Duration::from_secs(*lease_for);
-                let reference = self.reference.claim_deliveries(&name, now, *most, lease_for).await.expect("a claim");
-                let embedded = store.claim_deliveries(&name, now, *most, lease_for).await.expect("a claim");
+                let reference = self
+                    .reference
+                    .claim_deliveries(&name, now, Claim::up_to(*most, lease_for))
+                    .await
+                    .expect("a claim")
+                    .deliveries;
+                let embedded = store
+                    .claim_deliveries(&name, now, Claim::up_to(*most, lease_for))
+                    .await
+                    .expect("a claim")
+                    .deliveries;
                 assert_eq!(describe(&embedded), describe(&reference));
                 self.claims.extend(reference.into_iter().zip(embedded));
             }
@@ -584,7 +593,11 @@ async fn a_commit_that_breaks_off_between_its_steps_loses_and_repeats_nothing() 
         let large = (0..700).filter(|number| number % 100 == 77).count() * versions;
         assert_eq!(map.count(b'P'), large * (1 + 25), "broken after {broken_after}");
         store.prune(at(10_000_000), Retention::default(), &[subscription("erp")], 100_000).await.expect("a step");
-        let claimed = store.claim_deliveries(&subscription("erp"), at(30), 100_000, LEASE).await.expect("a claim");
+        let claimed = store
+            .claim_deliveries(&subscription("erp"), at(30), Claim::up_to(100_000, LEASE))
+            .await
+            .expect("a claim")
+            .deliveries;
         assert_eq!(claimed.len(), 700 * versions);
     }
 }
@@ -682,7 +695,11 @@ async fn pruning_leaves_nothing_behind() {
     poll(&store, &orders, commit(at(0), updates)).await.expect("a commit");
     for name in ["erp", "chat"] {
         for round in 0..2 {
-            let claimed = store.claim_deliveries(&subscription(name), at(9), 9, LEASE).await.expect("a claim");
+            let claimed = store
+                .claim_deliveries(&subscription(name), at(9), Claim::up_to(9, LEASE))
+                .await
+                .expect("a claim")
+                .deliveries;
             for (index, claimed) in claimed.into_iter().enumerate() {
                 let verdict = match (round, index % 2) {
                     (0, _) => Verdict::Retry(at(9)),
@@ -729,7 +746,8 @@ async fn a_change_in_a_value_is_noticed() {
     // A delivery that cannot be read is not in the way of the others.
     let good = event(&orders, "2", at(1), raw("0"), &["erp"]);
     store.set_lane_state(&subscription("erp"), LaneState::default(), vec![good]).await.expect("a change");
-    let claimed = store.claim_deliveries(&subscription("erp"), at(2), 9, LEASE).await.expect("a claim");
+    let claimed =
+        store.claim_deliveries(&subscription("erp"), at(2), Claim::up_to(9, LEASE)).await.expect("a claim").deliveries;
     assert_eq!(claimed.iter().map(|claimed| &*claimed.event.key).collect::<Vec<_>>(), ["2"]);
     for prefix in *b"SKEC" {
         map.tamper(prefix, Vec::clear);

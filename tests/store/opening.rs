@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pollhook::store::embedded::{self, EmbeddedStore, Options};
-use pollhook::store::{DeliveryStore, EventQuery, HistoryStore, PollStore, SeenSelection, SeenUpdate, StoreError};
+use pollhook::store::{
+    Claim, DeliveryStore, EventQuery, HistoryStore, PollStore, SeenSelection, SeenUpdate, StoreError,
+};
 use pollhook::telemetry::Telemetry;
 
 use super::support::{
@@ -240,7 +242,7 @@ async fn after_a_failed_write_nothing_more_is_written_and_nothing_acknowledged_i
     );
     map.repair();
     assert!(store.check_writable().await.is_err(), "it stays so until the store is opened anew");
-    let claimed = store.claim_deliveries(&subscription("erp"), at(0), 1, LEASE).await;
+    let claimed = store.claim_deliveries(&subscription("erp"), at(0), Claim::up_to(1, LEASE)).await;
     assert!(matches!(claimed, Err(StoreError::Io { .. })), "what cannot be settled is not attempted: {claimed:?}");
     assert_eq!(read_all(&store).await.expect("a read"), (10, 10));
     drop(store);

@@ -15,7 +15,8 @@ use pollhook::model::id::{DeliveryId, EventId};
 use pollhook::model::secret::Secret;
 use pollhook::store::embedded::EmbeddedStore;
 use pollhook::store::{
-    DeliveryStore, EventQuery, HistoryStore, PollStore, SeenSelection, SeenUpdate, Settlement, StoreError, Verdict,
+    Claim, DeliveryStore, EventQuery, HistoryStore, PollStore, SeenSelection, SeenUpdate, Settlement, StoreError,
+    Verdict,
 };
 
 use super::support::{
@@ -110,8 +111,9 @@ async fn work() {
         let (store, acknowledged) = (Arc::clone(&store), Arc::clone(&acknowledged));
         tasks.spawn(async move {
             for round in 0..24_u64 {
-                let claimed = store.claim_deliveries(&subscription(name), at(1000 + round), 8, LEASE).await;
-                for claimed in claimed.expect("a claim") {
+                let claimed =
+                    store.claim_deliveries(&subscription(name), at(1000 + round), Claim::up_to(8, LEASE)).await;
+                for claimed in claimed.expect("a claim").deliveries {
                     // An attempt is made now, so its event must already be durable.
                     acknowledged.note(&format!("attempted {}", claimed.lease.id));
                     let (verdict, word) = match round % 4 {

@@ -156,12 +156,10 @@ pub async fn create<S: PollStore + ?Sized>(store: &S, of: &ConnectorName, keys: 
 /// Returns an attempt that ended within a second.
 pub fn attempt(number: u32, time: Timestamp, answer: &str) -> Attempt {
     Attempt {
-        number,
-        started_at: time,
         duration: Duration::from_millis(250),
         status: Some(200),
         answer: answer.to_owned(),
-        failure: None,
+        ..Attempt::begun(number, time)
     }
 }
 

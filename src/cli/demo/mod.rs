@@ -64,7 +64,7 @@ pub async fn demo(arguments: DemoArguments, global: &Global, output: &mut Output
     let (changed, mut changes) = mpsc::unbounded_channel();
     let (received, mut deliveries) = mpsc::unbounded_channel();
     let shop = Arc::new(Shop::new(clock.clone(), changed));
-    let keys = configuration.subscriptions.iter().flat_map(|one| one.secrets.iter().map(VerifyingKey::of)).collect();
+    let keys = configuration.subscriptions.iter().flat_map(|one| VerifyingKey::all_of(&one.signing)).collect();
     let receiver = Receiver { keys, answer: now_and_then_refusing(), clock: clock.clone(), received };
 
     let telemetry = Telemetry::shared();

@@ -12,9 +12,12 @@ use crate::deliver::news;
 use crate::deliver::send::Sender;
 use crate::deliver::verdict::{self, Judgement, LaneEffect};
 use crate::model::id::{DeliveryId, SubscriptionName};
+use crate::model::lane::Order;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
-use crate::store::{ClaimedDelivery, Disabled, LaneState, Settlement, SharedStore, StoreError, Verdict};
+use crate::store::{
+    Claim, Claimed, ClaimedDelivery, Disabled, LaneState, Settlement, SharedStore, StoreError, Verdict,
+};
 use crate::telemetry::LaneTelemetry;
 
 /// Shared by a lane and its attempts.
@@ -36,6 +39,9 @@ const REST_AFTER_REFUSAL: Duration = Duration::from_secs(1);
 
 /// How long a delivery may wait for a slot before it is given back.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The most bytes of events that are claimed at a time.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a settlement may take before the lease is lost.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -81,8 +87,9 @@ impl Worker {
             Opening::Open => {}
         }
         let lease_for = LONGEST_WAIT + self.subscription.timeout + SETTLING;
-        let claimed = store.claim_deliveries(name, now, most, lease_for).await?;
-        if claimed.len() == most {
+        let claim = Claim { order: Order::None, most, most_bytes: MOST_BYTES, lease_for };
+        let Claimed { deliveries: claimed, more } = store.claim_deliveries(name, now, claim).await?;
+        if more {
             return Ok(Look { claimed, filled: true, next: now });
         }
         let next = match store.next_due(name).await? {

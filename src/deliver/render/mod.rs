@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::model::content::DeliveryFormat;
 use crate::model::event::Event;
 use crate::model::id::EventId;
-use crate::model::subscription::DeliveryFormat;
 
 /// An event as a receiver reads it. Clones share the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,8 @@ impl Renderer {
             return rendered.clone();
         }
         let rendered = match format {
-            DeliveryFormat::Standard => standard::render(event),
+            // Configurations cannot name the others yet.
+            _ => standard::render(event),
         };
         self.recent().remember(key, rendered.clone());
         rendered

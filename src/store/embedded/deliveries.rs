@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -21,7 +20,8 @@ use crate::model::id::{DeliveryId, LeaseToken, SubscriptionName};
 use crate::model::time::Timestamp;
 use crate::store::kv::{KeyValue, Order};
 use crate::store::{
-    ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict, retries_among,
+    Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict,
+    retries_among,
 };
 
 #[async_trait]
@@ -30,12 +30,12 @@ impl DeliveryStore for EmbeddedStore {
         &self,
         subscription: &SubscriptionName,
         now: Timestamp,
-        most: usize,
-        lease_for: Duration,
-    ) -> Result<Vec<ClaimedDelivery>, StoreError> {
+        claim: Claim,
+    ) -> Result<Claimed, StoreError> {
         self.kv()?;
         self.core.committer.check()?;
         let subscription = subscription.clone();
+        let Claim { most, lease_for, .. } = claim;
         let (claimed, applying) = self
             .read(move |kv, core| {
                 let leases = take_due(kv, core, &subscription, now, most, now + lease_for)?;
@@ -53,7 +53,11 @@ impl DeliveryStore for EmbeddedStore {
             })
             .await?;
         self.core.committer.durable(applying).await?;
-        Ok(claimed)
+        Ok(Claimed { more: claimed.len() == most, deliveries: claimed })
+    }
+
+    async fn join_deliveries(&self, first: &DeliveryLease, _others: Vec<DeliveryLease>) -> Result<(), StoreError> {
+        Err(StoreError::NotFound { what: format!("way to join delivery {} with others", first.id) })
     }
 
     async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
@@ -283,7 +287,8 @@ fn read_claimed(kv: &dyn KeyValue, lease: DeliveryLease) -> Result<ClaimedDelive
         .ok_or_else(|| damaged(&keys::event(lease.id.event), "it is queued but it is not there"))?;
     let record = read_record(|key| kv.get(key), &lease.id)?;
     let (attempts, failures) = record.map_or((0, 0), |record| (record.attempts.len() as u32, record.failures));
-    Ok(ClaimedDelivery { lease, event: event.event, attempts, failures })
+    let since = event.event.time;
+    Ok(ClaimedDelivery { lease, event: event.event, joined: Vec::new(), since, attempts, failures })
 }
 
 /// Returns the record of a delivery, if it has one.

@@ -121,6 +121,8 @@ impl DeliveryRecord {
             DeliveryState::Dead { at, reason: DeathReason::Exhausted } => (2, at),
             DeliveryState::Dead { at, reason: DeathReason::Gone } => (3, at),
             DeliveryState::Dead { at, reason: DeathReason::Unsendable } => (4, at),
+            DeliveryState::Dead { at, reason: DeathReason::TooLarge } => (5, at),
+            DeliveryState::Dead { at, reason: DeathReason::Refused } => (6, at),
         };
         encoder.u8(state);
         encoder.i64(at.as_millis());
@@ -154,6 +156,8 @@ impl DeliveryRecord {
             2 => dead(DeathReason::Exhausted),
             3 => dead(DeathReason::Gone),
             4 => dead(DeathReason::Unsendable),
+            5 => dead(DeathReason::TooLarge),
+            6 => dead(DeathReason::Refused),
             _ => return None,
         };
         let failures = decoder.u32()?;
@@ -164,14 +168,10 @@ impl DeliveryRecord {
 }
 
 fn read_attempt(decoder: &mut Decoder<'_>) -> Option<StoredAttempt> {
-    let mut attempt = Attempt {
-        number: decoder.u32()?,
-        started_at: Timestamp::from_millis(decoder.i64()?),
-        duration: Duration::from_millis(decoder.u64()?),
-        status: Some(decoder.u16()?).filter(|status| *status != 0),
-        answer: String::new(),
-        failure: None,
-    };
+    let (number, started_at) = (decoder.u32()?, Timestamp::from_millis(decoder.i64()?));
+    let mut attempt = Attempt::begun(number, started_at);
+    attempt.duration = Duration::from_millis(decoder.u64()?);
+    attempt.status = Some(decoder.u16()?).filter(|status| *status != 0);
     attempt.failure = match decoder.u8()? {
         0 => None,
         number => Some(AttemptFailure { class: class_of(number)?, message: String::new() }),
@@ -207,7 +207,7 @@ fn read_detail(attempt: &mut Attempt, decoder: &mut Decoder<'_>) -> Option<()> {
     Some(())
 }
 
-const CLASSES: [FailureClass; 7] = [
+const CLASSES: [FailureClass; 10] = [
     FailureClass::Dns,
     FailureClass::Connect,
     FailureClass::Tls,
@@ -215,6 +215,9 @@ const CLASSES: [FailureClass; 7] = [
     FailureClass::Transport,
     FailureClass::Body,
     FailureClass::Render,
+    FailureClass::Status,
+    FailureClass::Egress,
+    FailureClass::Auth,
 ];
 
 fn class_number(class: FailureClass) -> u8 {
@@ -226,6 +229,9 @@ fn class_number(class: FailureClass) -> u8 {
         FailureClass::Transport => 5,
         FailureClass::Body => 6,
         FailureClass::Render => 7,
+        FailureClass::Status => 8,
+        FailureClass::Egress => 9,
+        FailureClass::Auth => 10,
     }
 }
 

@@ -1,19 +1,22 @@
 //! One subscription: what was written becomes what it means.
 
-use super::keys::nearest;
-use super::reader::{Fields, one_or_list};
-use super::request::check_header;
-use super::secret::Scope;
-use super::text;
-use super::tree::{Node, NodeValue};
+mod content;
+mod lane;
+mod signing;
+
+use crate::config::keys::nearest;
+use crate::config::reader::Fields;
+use crate::config::request::check_header;
+use crate::config::secret::Scope;
+use crate::config::text;
+use crate::config::tree::{Node, NodeValue};
 use crate::model::change::ChangeKind;
 use crate::model::connector::Connector;
 use crate::model::event::ServiceNews;
 use crate::model::id::SubscriptionName;
 use crate::model::pattern::Pattern;
-use crate::model::retry::RetryPolicy;
-use crate::model::secret::{Redactor, Secret, SigningSecret};
-use crate::model::subscription::{DeliveryFormat, Matching, Subscription};
+use crate::model::secret::{Redactor, Secret};
+use crate::model::subscription::{Matching, Origin, Subscription};
 
 /// Headers that each delivery has of its own.
 const OWN_HEADERS: [&str; 8] = [
@@ -49,23 +52,22 @@ pub(super) fn subscription(
         events: events(fields, known),
         filter: fields.expression("filter"),
     };
-    let signing = signing_secrets(scope, fields, &mut secrets);
+    let signing = signing::signing(scope, fields, &mut secrets);
     let headers = headers(scope, fields, &mut secrets);
-    let retry = match fields.entry("retry") {
-        Some(_) => fields.durations("retry").map(RetryPolicy::new),
-        None => Some(RetryPolicy::default()),
-    };
-    let format = fields.choice("format", &[DeliveryFormat::Standard]);
-    let (timeout, concurrency) = (fields.duration("timeout"), fields.count("concurrency"));
+    let (content, lane, retry) = (content::content(fields), lane::lane(fields), lane::retry(fields));
+    let timeout = fields.duration("timeout");
     Some(Subscription {
         name: name?,
         url: url?,
+        origin: Origin::Configuration,
         matching,
-        secrets: signing,
-        format: format?,
+        content: content?,
+        signing: signing?,
+        auth: None,
+        tls: None,
         headers,
         timeout: timeout?,
-        concurrency: usize::try_from(concurrency?).ok()?,
+        lane: lane?,
         retry: retry?,
         redactor: Redactor::new(secrets),
     })
@@ -128,23 +130,6 @@ fn events(fields: &Fields<'_>, known: &Known<'_>) -> Vec<Pattern> {
         patterns.push(pattern);
     }
     patterns
-}
-
-fn signing_secrets(scope: Scope<'_>, fields: &Fields<'_>, secrets: &mut Vec<Secret>) -> Vec<SigningSecret> {
-    let nodes = fields.entry("secret").map_or(&[][..], |entry| one_or_list(&entry.node));
-    let mut signing = Vec::new();
-    for node in nodes {
-        let Some(found) = scope.secret(node) else { continue };
-        match SigningSecret::parse(&found.text) {
-            Ok(secret) => signing.push(secret),
-            Err(error) => {
-                let help = "make one with: echo \"whsec_$(openssl rand -base64 32)\"";
-                fields.report.error_with_help(node.place, error.to_string(), help);
-            }
-        }
-        secrets.push(Secret::new(found.text));
-    }
-    signing
 }
 
 fn headers(scope: Scope<'_>, fields: &Fields<'_>, secrets: &mut Vec<Secret>) -> Vec<(String, Secret)> {
