@@ -17,6 +17,7 @@ pub mod telemetry;
 pub mod config;
 pub mod http;
 
+pub mod auth;
 pub mod deliver;
 pub mod poll;
 pub mod store;

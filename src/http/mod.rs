@@ -7,6 +7,7 @@ mod date;
 mod freshness;
 mod rate_limit;
 mod retry_after;
+mod status;
 
 pub use budget::{Account, Budgets, PollPlace, Turn, USUAL_CONCURRENCY};
 pub use client::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, reason};
@@ -15,3 +16,4 @@ pub use rate_limit::{UNKNOWN_RESET, asked_to_wait};
 pub use reqwest::Method;
 pub use reqwest::header;
 pub use retry_after::{LONGEST_RETRY_AFTER, retry_after};
+pub use status::Status;

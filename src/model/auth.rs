@@ -1,8 +1,38 @@
 //! How requests prove who they are from.
 
+use std::fmt;
+
 use url::Url;
 
+use super::id::{ConnectorName, SubscriptionName};
 use super::secret::Secret;
+
+/// Who makes requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    Connector(ConnectorName),
+    Subscription(SubscriptionName),
+}
+
+impl Party {
+    /// Returns the word for what it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Connector(_) => "connector",
+            Self::Subscription(_) => "subscription",
+        }
+    }
+}
+
+/// Writes its name.
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connector(name) => name.fmt(f),
+            Self::Subscription(name) => name.fmt(f),
+        }
+    }
+}
 
 /// How requests prove who they are from.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ pub mod content;
 pub mod cursor;
 pub mod delivery;
 pub mod event;
+pub mod excerpt;
 pub mod expression;
 pub mod fingerprint;
 pub mod format;

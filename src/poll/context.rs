@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::auth::Credentials;
+use crate::auth::Credentials;
 use crate::clock::SharedClock;
 use crate::http::{Budgets, HttpClient};
 use crate::model::event::Route;
@@ -52,7 +52,8 @@ impl FetchContext {
     pub fn new(http: HttpClient, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
         let budgets = Budgets::new(clock.clone(), HashMap::new());
         let clocks = Arc::default();
-        Self { http, clock, telemetry, budgets, clocks, credentials: Credentials::new(None) }
+        let credentials = Credentials::new(None, clock.clone(), telemetry.clone());
+        Self { http, clock, telemetry, budgets, clocks, credentials }
     }
 
     /// Returns the same with limits of hosts, which all connectors share.
@@ -62,7 +63,8 @@ impl FetchContext {
 
     /// Returns the same, with a store in which grants are kept that token endpoints replace.
     pub fn keeping_grants_in(self, store: SharedStore) -> Self {
-        Self { credentials: Credentials::new(Some(store)), ..self }
+        let credentials = Credentials::new(Some(store), self.clock.clone(), self.telemetry.clone());
+        Self { credentials, ..self }
     }
 
     /// Compares a host's clock with ours, and tells once if they differ by more than a minute.

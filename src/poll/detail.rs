@@ -10,11 +10,12 @@ use url::Url;
 
 use super::context::FetchContext;
 use super::decode::{Decoded, RawPage, decode};
-use super::error::{Excerpt, PageError};
+use super::error::PageError;
 use super::extract::check_reported_error;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::request::PageRequest;
 use crate::model::connector::{Connector, Detail};
+use crate::model::excerpt::Excerpt;
 use crate::model::template::TemplateContext;
 use crate::model::time::Timestamp;
 

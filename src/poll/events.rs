@@ -4,11 +4,12 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::detect::Change;
-use super::error::{Excerpt, ItemProblem};
+use super::error::ItemProblem;
 use super::patch;
 use crate::model::change::ChangeKind;
 use crate::model::connector::Connector;
 use crate::model::event::{Event, EventType};
+use crate::model::excerpt::Excerpt;
 use crate::model::id::EventId;
 use crate::model::item::{Item, KeptItem};
 use crate::model::json;

@@ -9,11 +9,12 @@ use url::Url;
 
 use super::cursor::{self, ValueError, Watermark};
 use super::decode::{Decoded, RawPage, decode, elements};
-use super::error::{Excerpt, ItemProblem, PageError, Place, beginning};
+use super::error::{ItemProblem, PageError, Place};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use super::paginate::Clues;
 use crate::model::connector::{Connector, Response};
 use crate::model::cursor::{CursorRules, CursorSource};
+use crate::model::excerpt::{Excerpt, beginning};
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::fingerprint::{Canonical, Fingerprint, KeyHash};
 use crate::model::item::{Item, Record};

@@ -8,15 +8,16 @@ use url::Url;
 use super::auth::{self, Authorized};
 use super::context::FetchContext;
 use super::cursor;
-use super::error::{Excerpt, PageError, Status};
+use super::error::PageError;
 use super::request::PageRequest;
 use crate::http::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
 };
 use crate::http::{
-    Account, HttpError, HttpResponse, Method, Turn, asked_to_wait, fresh_for, last_modified, server_time,
+    Account, HttpError, HttpResponse, Method, Status, Turn, asked_to_wait, fresh_for, last_modified, server_time,
 };
 use crate::model::connector::Connector;
+use crate::model::excerpt::Excerpt;
 use crate::model::item::PageMemory;
 use crate::model::limits::HostName;
 use crate::model::template::TemplateContext;
@@ -222,7 +223,7 @@ impl Fetcher<'_> {
             let answer = Answer { url: request.url.clone(), response, received_at: self.context.clock.now() };
             self.learn(&host, &answer);
             let refused = answer.response.status == 401 && !is_second;
-            if !refused || !proof.renew(&self.context.credentials, &answer.response) {
+            if !refused || !self.context.credentials.renew(&proof, &answer.response) {
                 return Ok(answer);
             }
             is_second = true;

@@ -10,13 +10,14 @@ use url::Url;
 
 use super::context::FetchContext;
 use super::cursor::Watermark;
-use super::error::{PageError, PollFailure, beginning};
+use super::error::{PageError, PollFailure};
 use super::extract::extract;
 use super::fetch::{Answer, FetchError, Fetcher, shown};
 use super::memo::Memo;
 use super::paginate::{Advance, PageRead, Pager, Truncation};
 use super::request::PageRequest;
 use crate::model::connector::Connector;
+use crate::model::excerpt::beginning;
 use crate::model::fingerprint::BodyHash;
 use crate::model::item::{Item, PageMemory};
 use crate::model::pagination::PagePosition;

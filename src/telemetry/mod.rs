@@ -1,6 +1,7 @@
 //! What the service says of itself. Each thing worth observing is one method that makes the log line and the metric
 //! together, so that they cannot drift apart. A log line reads alone and carries its ids as fields.
 
+mod auth;
 mod deliver;
 mod poll;
 mod store;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+pub use auth::AuthTelemetry;
 pub use deliver::{DeliverTelemetry, LaneTelemetry};
 pub use poll::PollTelemetry;
 pub use store::StoreTelemetry;
@@ -19,6 +21,7 @@ pub struct Telemetry {
     pub poll: PollTelemetry,
     pub deliver: DeliverTelemetry,
     pub store: StoreTelemetry,
+    pub auth: AuthTelemetry,
     registry: Registry,
 }
 
@@ -32,7 +35,8 @@ impl Telemetry {
         let poll = PollTelemetry::register(&mut registry);
         let deliver = DeliverTelemetry::register(&mut registry);
         let store = StoreTelemetry::register(&mut registry);
-        Arc::new(Self { poll, deliver, store, registry })
+        let auth = AuthTelemetry::register(&mut registry);
+        Arc::new(Self { poll, deliver, store, auth, registry })
     }
 
     /// Returns all metrics in the OpenMetrics text format.

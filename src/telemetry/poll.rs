@@ -26,7 +26,6 @@ pub struct PollTelemetry {
     changes: Family<ChangeLabels, Counter>,
     bytes: Family<ConnectorLabel, Counter>,
     retries: Family<ConnectorLabel, Counter>,
-    tokens: Family<ConnectorLabel, Counter>,
     put_off: Family<ConnectorLabel, Counter>,
     succeeded: Family<ConnectorLabel, Gauge<f64, AtomicU64>>,
     failing: Family<ConnectorLabel, Gauge>,
@@ -65,7 +64,6 @@ impl PollTelemetry {
             changes: Family::default(),
             bytes: Family::default(),
             retries: Family::default(),
-            tokens: Family::default(),
             put_off: Family::default(),
             succeeded: Family::default(),
             failing: Family::default(),
@@ -79,11 +77,6 @@ impl PollTelemetry {
             "Bytes of answers, after decompression",
             Unit::Bytes,
             telemetry.bytes.clone(),
-        );
-        registry.register(
-            "access_tokens",
-            "Access tokens that were given, by the connector that was the first to want them",
-            telemetry.tokens.clone(),
         );
         registry.register("poll_retries", "Requests that were repeated within a poll", telemetry.retries.clone());
         registry.register("polls_put_off", "Polls that a host's budget put off", telemetry.put_off.clone());
@@ -170,13 +163,6 @@ impl PollTelemetry {
     /// A connector that was silent has something new.
     pub fn no_longer_silent(&self, connector: &ConnectorName) {
         tracing::info!(%connector, "{connector}: no longer silent");
-    }
-
-    /// A token endpoint gave an access token, which is used for so long.
-    pub fn token_given(&self, connector: &ConnectorName, used_for: Duration) {
-        self.tokens.get_or_create(&ConnectorLabel { connector: connector.to_string() }).inc();
-        let used_for = crate::model::quantity::format_duration(used_for);
-        tracing::debug!(%connector, %used_for, "{connector}: there is a new access token, for {used_for}");
     }
 
     /// A poll waits until its host wants to be asked again.

@@ -18,8 +18,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::error::{Excerpt, PageError};
+use super::error::PageError;
 use crate::model::connector::Response;
+use crate::model::excerpt::Excerpt;
 use crate::model::expression::Expression;
 use crate::model::format::{ResponseFormat, XmlRules};
 use crate::model::secret::Redactor;

@@ -4,9 +4,10 @@ use url::{Origin, Url};
 
 use super::At;
 use crate::model::connector::Connector;
+use crate::model::excerpt::Excerpt;
 use crate::model::pagination::PagingStyle;
 use crate::poll::auth;
-use crate::poll::error::{Excerpt, PageError};
+use crate::poll::error::PageError;
 
 /// Returns the page that an address leads to which was found on a page at `url`. It is on the origin of that page or of
 /// the connector's first page, `home`, or on one that the connector allows.

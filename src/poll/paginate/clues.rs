@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::model::connector::Connector;
+use crate::model::excerpt::Excerpt;
 use crate::model::expression::{Expression, ExpressionError};
 use crate::model::pagination::{PagingStyle, TokenSource};
-use crate::poll::error::{Excerpt, PageError};
+use crate::poll::error::PageError;
 
 /// What a page's body says about the pages after it.
 #[derive(Debug, Default)]

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use url::Url;
 
-use super::error::{Excerpt, PageError};
+use super::error::PageError;
 use super::fetch::shown;
 use super::request::PageRequest;
 use crate::http::header::HeaderMap;
 use crate::model::connector::Connector;
+use crate::model::excerpt::Excerpt;
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::pagination::{PageParam, PagePosition, PageSize, PagingStyle, TokenSource};
 use crate::model::template::TemplateContext;

@@ -3,14 +3,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{insert_secret, invalid};
+use super::{AuthError, insert_secret, invalid};
 use crate::http::HttpRequest;
 use crate::http::header::{AUTHORIZATION, HeaderName};
 use crate::model::auth::Auth;
-use crate::poll::error::PageError;
 
 /// Adds a secret to a request. Of the methods that need more than a secret, nothing is added.
-pub(super) fn add(auth: &Auth, request: &mut HttpRequest) -> Result<(), PageError> {
+pub(super) fn add(auth: &Auth, request: &mut HttpRequest) -> Result<(), AuthError> {
     match auth {
         Auth::Bearer { token } => {
             insert_secret(&mut request.headers, AUTHORIZATION, &format!("Bearer {}", token.expose()))

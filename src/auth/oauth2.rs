@@ -1,4 +1,4 @@
-//! OAuth 2.0 access tokens (RFC 6749): asked for once however many polls want one, and kept until shortly before they
+//! OAuth 2.0 access tokens (RFC 6749): asked for once however many requests want one, and kept until shortly before they
 //! expire. A refresh token that is replaced is on disk before what came with it is used.
 
 use std::collections::HashMap;
@@ -8,26 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as Turn, watch};
 use tokio_util::task::TaskTracker;
 
-use super::id_of;
 use super::token_endpoint::{Given, TokenEndpoint, TokenError};
+use super::{Principal, hex, id_of};
 use crate::clock::SharedClock;
 use crate::http::HttpClient;
-use crate::model::auth::{OAuth2, OAuth2Grant};
-use crate::model::connector::Connector;
+use crate::model::auth::{OAuth2, OAuth2Grant, Party};
 use crate::model::fingerprint::BodyHash;
-use crate::model::id::ConnectorName;
 use crate::model::secret::{Redactor, Secret};
 use crate::model::time::Timestamp;
-use crate::poll::context::FetchContext;
+use crate::model::tls::Tls;
 use crate::store::SharedStore;
 use crate::telemetry::SharedTelemetry;
 
-/// The access tokens of all connectors. Clones share them.
+/// The access tokens of all connectors and subscriptions. Clones share them.
 #[derive(Clone)]
 pub(super) struct Tokens {
     shared: Arc<Shared>,
-    /// Exchanges with token endpoints. They are tasks, because a poll that is broken off must not break one off: the
-    /// grant that it was going to bring would be lost.
+    /// Exchanges with token endpoints. They are tasks, because whoever is broken off must not break one off: the grant
+    /// that it was going to bring would be lost.
     exchanges: TaskTracker,
 }
 
@@ -38,6 +36,8 @@ struct Shared {
     turns: Mutex<HashMap<BodyHash, Arc<Turn<Option<Secret>>>>>,
     store: Option<SharedStore>,
     lost_a_grant: AtomicBool,
+    clock: SharedClock,
+    telemetry: SharedTelemetry,
 }
 
 /// One access token, for whoever asks the same endpoint for the same.
@@ -55,8 +55,9 @@ struct AccessToken {
     fresh_until: Timestamp,
 }
 
-/// Returns what tells access tokens apart: everything that is asked for, and by whom.
-pub(super) fn id(oauth2: &OAuth2) -> BodyHash {
+/// Returns what tells access tokens apart: everything that is asked for, and by whom. Some endpoints bind a token to the
+/// certificate that it was asked for with (RFC 8705).
+pub(super) fn id(oauth2: &OAuth2, tls: Option<&Tls>) -> BodyHash {
     let OAuth2 { token_url, grant, client_id, client_secret, client_auth, scope, extra } = oauth2;
     let client_auth = format!("{client_auth:?}");
     let mut parts = vec![token_url.as_str(), client_id, &client_auth];
@@ -66,6 +67,8 @@ pub(super) fn id(oauth2: &OAuth2) -> BodyHash {
         OAuth2Grant::ClientCredentials => parts.push("client_credentials"),
         OAuth2Grant::RefreshToken(first) => parts.extend(["refresh_token", first.expose()]),
     }
+    let tls = tls.map(|tls| hex(tls.id().0));
+    parts.push(tls.as_deref().unwrap_or_default());
     parts.extend(extra.iter().flat_map(|(name, value)| [name.as_str(), value]));
     id_of(&parts)
 }
@@ -77,9 +80,15 @@ fn grant_id(oauth2: &OAuth2, first: &Secret) -> BodyHash {
 
 impl Tokens {
     /// Returns no tokens yet.
-    pub fn new(store: Option<SharedStore>) -> Self {
-        let shared =
-            Shared { entries: Mutex::default(), turns: Mutex::default(), store, lost_a_grant: AtomicBool::new(false) };
+    pub fn new(store: Option<SharedStore>, clock: SharedClock, telemetry: SharedTelemetry) -> Self {
+        let shared = Shared {
+            entries: Mutex::default(),
+            turns: Mutex::default(),
+            store,
+            lost_a_grant: AtomicBool::new(false),
+            clock,
+            telemetry,
+        };
         Self { shared: Arc::new(shared), exchanges: TaskTracker::new() }
     }
 
@@ -88,14 +97,13 @@ impl Tokens {
         &self,
         id: BodyHash,
         oauth2: &OAuth2,
-        connector: &Connector,
-        context: &FetchContext,
+        principal: Principal<'_>,
         client: &HttpClient,
     ) -> Result<(Secret, bool), TokenError> {
         let mut awaited = {
             let mut entries = lock(&self.shared.entries);
             let entry = entries.entry(id).or_default();
-            if let Some(token) = entry.token.as_ref().filter(|token| context.clock.now() < token.fresh_until) {
+            if let Some(token) = entry.token.as_ref().filter(|token| self.shared.clock.now() < token.fresh_until) {
                 return Ok((token.secret.clone(), false));
             }
             match &entry.awaited {
@@ -107,10 +115,8 @@ impl Tokens {
                         landing: Landing { shared: Arc::clone(&self.shared), id },
                         oauth2: oauth2.clone(),
                         client: client.clone(),
-                        clock: context.clock.clone(),
-                        telemetry: context.telemetry.clone(),
-                        connector: connector.name.clone(),
-                        redactor: connector.redactor.clone(),
+                        party: principal.party.clone(),
+                        redactor: principal.redactor.clone(),
                     };
                     self.exchanges.spawn(async move { tell.send_replace(Some(exchange.run().await)) });
                     awaited
@@ -164,10 +170,8 @@ struct Exchange {
     landing: Landing,
     oauth2: OAuth2,
     client: HttpClient,
-    clock: SharedClock,
-    telemetry: SharedTelemetry,
-    /// Whose poll was the first to want the token.
-    connector: ConnectorName,
+    /// Who was the first to want the token.
+    party: Party,
     redactor: Redactor,
 }
 
@@ -178,7 +182,8 @@ impl Exchange {
             OAuth2Grant::RefreshToken(first) => self.refresh(first).await?,
         };
         self.redactor.learn(&given.token);
-        self.telemetry.poll.token_given(&self.connector, given.fresh_until.since(self.clock.now()));
+        let used_for = given.fresh_until.since(self.shared().clock.now());
+        self.shared().telemetry.auth.token_given(&self.party, used_for);
         let token = AccessToken { secret: given.token.clone(), fresh_until: given.fresh_until };
         lock(&self.shared().entries).entry(self.landing.id).or_default().token = Some(token);
         Ok(given.token)
@@ -189,7 +194,8 @@ impl Exchange {
     }
 
     fn endpoint(&self) -> TokenEndpoint<'_> {
-        TokenEndpoint { oauth2: &self.oauth2, client: &self.client, clock: &*self.clock, redactor: &self.redactor }
+        let clock = &*self.shared().clock;
+        TokenEndpoint { oauth2: &self.oauth2, client: &self.client, clock, redactor: &self.redactor }
     }
 
     /// Has a token for the refresh token that is valid now. If that is refused, the one that is configured has another

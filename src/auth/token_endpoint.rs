@@ -9,12 +9,12 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use crate::http::{BodyLimit, HttpClient, HttpRequest, HttpResponse, Limits, Method, retry_after};
+use crate::http::{BodyLimit, HttpClient, HttpRequest, HttpResponse, Limits, Method, Status, retry_after};
 use crate::model::auth::{ClientAuth, OAuth2, OAuth2Grant};
+use crate::model::excerpt::Excerpt;
 use crate::model::quantity::ByteSize;
 use crate::model::secret::{Redactor, Secret};
 use crate::model::time::Timestamp;
-use crate::poll::error::{Excerpt, Status};
 use crate::store::StoreError;
 use crate::telemetry::describe_error;
 
