@@ -1,7 +1,7 @@
 //! The small key-value trait that the embedded store stands on, so that another engine is one file.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::StoreError;
 
@@ -64,6 +64,12 @@ impl Batch {
     /// Returns all changes in the order of their keys: the new value, or `None` for a removed key.
     pub fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.changes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
+
+    /// Returns the changes to keys from `from` (included) to `to` (excluded), in their order.
+    pub fn changes_within<'b>(&'b self, from: &[u8], to: &[u8]) -> impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)> {
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        self.changes.range::<[u8], _>(range).map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     /// Returns how many keys are changed.

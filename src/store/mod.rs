@@ -263,6 +263,10 @@ pub trait DeliveryStore: Send + Sync + 'static {
         news: Vec<RoutedEvent>,
     ) -> Result<(), StoreError>;
 
+    /// Makes events durable that no poll found, and queues their deliveries. Each event succeeds with its deliveries;
+    /// many events are made durable one part after the other.
+    async fn record_events(&self, events: Vec<RoutedEvent>) -> Result<(), StoreError>;
+
     /// Returns what is notified when the subscription may have got work. It carries no data and may be notified in
     /// vain: what is due is always asked for.
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify>;
@@ -405,6 +409,10 @@ pub trait HistoryStore: Send + Sync + 'static {
     /// Queues a delivery again, whatever became of it, with its retry schedule from the beginning. A delivery that
     /// waits already becomes due at once.
     async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Queues an event for a subscription, whether it went there before or not: like [`Self::replay`] if it did, and
+    /// from then on as one of those that the event goes to if it did not.
+    async fn send(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Queues the dead letters of a subscription again, the oldest first and at most `most`; returns how many.
     async fn replay_dead(

@@ -81,6 +81,8 @@ store_conformance!(
     replays_begin_the_schedule_anew,
     a_replay_while_an_attempt_is_under_way_does_not_disturb_it,
     dead_letters_are_replayed_oldest_first,
+    an_event_is_sent_to_another_subscription_as_to_any,
+    events_that_no_poll_found_are_delivered_like_any,
     lanes_remember_their_state,
     counts_stop_at_their_bound,
     events_are_listed_newest_first_in_pages,
@@ -687,6 +689,57 @@ async fn dead_letters_are_replayed_oldest_first(store: SharedStore) {
     assert_eq!(store.replay_dead(&name, at(9), 9).await.expect("a replay"), 0);
     assert_eq!(store.replay_dead(&subscription("other"), at(9), 9).await.expect("a replay"), 0);
     assert_eq!(claim_ids(&store, "erp", 9, 9).await, ids[3..]);
+}
+
+async fn an_event_is_sent_to_another_subscription_as_to_any(store: SharedStore) {
+    let ids = create(&*store, &connector("orders"), &["1", "2"], &["erp"]).await;
+    store.send(&id(ids[1], "slow"), at(5)).await.expect("it is sent");
+    let found = store.event(ids[1]).await.expect("a read").expect("the event");
+    assert_eq!(found.subscriptions, [subscription("erp"), subscription("slow")]);
+    let listed = store.deliveries(DeliveryQuery { limit: 9, ..DeliveryQuery::default() }).await.expect("a read");
+    let listed: Vec<DeliveryId> = listed.into_iter().map(|found| found.id).collect();
+    assert_eq!(listed, [id(ids[1], "slow"), id(ids[1], "erp"), id(ids[0], "erp")]);
+
+    assert_eq!(store.next_due(&subscription("slow")).await.expect("a read"), Some(at(5)));
+    let claimed = claim(&store, "slow", 5, 9).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!((claimed[0].attempts, claimed[0].failures), (0, 0));
+    settle(&store, &claimed[0], 5, Verdict::Dead(DeathReason::Gone)).await;
+    // What went there is replayed, and nothing is listed twice.
+    store.send(&id(ids[1], "slow"), at(6)).await.expect("it is sent again");
+    let claimed = claim(&store, "slow", 6, 9).await;
+    assert_eq!((claimed[0].attempts, claimed[0].failures), (1, 0));
+    settle(&store, &claimed[0], 6, Verdict::Delivered).await;
+    assert_eq!(store.event(ids[1]).await.expect("a read").expect("the event").subscriptions.len(), 2);
+
+    // It is kept until it is over there too, and then nothing is left of it.
+    for claimed in claim(&store, "erp", 6, 9).await {
+        settle(&store, &claimed, 6, Verdict::Delivered).await;
+    }
+    store.send(&id(ids[0], "slow"), at(7)).await.expect("it is sent");
+    let prune = async || store.prune(at(8 * DAY), Retention::default(), &all(), 9).await.expect("a step");
+    assert_eq!((prune().await.events, prune().await.events), (1, 0));
+    let claimed = claim(&store, "slow", 7, 9).await;
+    settle(&store, &claimed[0], 7, Verdict::Delivered).await;
+    assert_eq!(prune().await.deliveries, 2);
+    let outcome = store.send(&id(ids[0], "slow"), at(9)).await;
+    assert!(matches!(outcome, Err(StoreError::NotFound { .. })), "{outcome:?}");
+}
+
+async fn events_that_no_poll_found_are_delivered_like_any(store: SharedStore) {
+    let wake = store.wake(&subscription("erp"));
+    let orders = connector("orders");
+    let length = |number: usize| if number == 7 { 100_000 } else { 900 };
+    let data = |number: usize| raw(&format!("{:?}", "d".repeat(length(number))));
+    let events: Vec<_> =
+        (0..300).map(|number| event(&orders, &number.to_string(), at(0), data(number), &["erp"])).collect();
+    let expected: Vec<EventId> = events.iter().map(|routed| routed.event.id).collect();
+    store.record_events(events).await.expect("they are durable");
+    assert!(tokio::time::timeout(Duration::from_secs(5), wake.notified()).await.is_ok(), "the lane is woken");
+    let claimed = claim(&store, "erp", 0, 999).await;
+    assert_eq!(claimed.iter().map(|claimed| claimed.lease.id.event).collect::<Vec<_>>(), expected);
+    assert_eq!(claimed[7].event.data.get().len(), 100_002);
+    store.record_events(Vec::new()).await.expect("nothing is durable at once");
 }
 
 async fn lanes_remember_their_state(store: SharedStore) {

@@ -42,6 +42,8 @@ enum Step {
     Release { claimed: usize },
     Replay { event: usize, subscription: usize },
     ReplayDead { subscription: usize, most: usize },
+    Send { event: usize, subscription: usize },
+    RecordEvents { count: usize, to: u8 },
     KeepGrant { id: u8, length: usize },
     SetLane { subscription: usize, until: Option<u64> },
     Prune { most: usize, delivered: u64, dead: u64, configured: u8 },
@@ -116,6 +118,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index.clone().prop_map(|claimed| Step::Release { claimed }),
         2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Replay { event, subscription }),
         1 => (index.clone(), 0..5_usize).prop_map(|(subscription, most)| Step::ReplayDead { subscription, most }),
+        2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Send { event, subscription }),
+        1 => (0..4_usize, 0..8_u8).prop_map(|(count, to)| Step::RecordEvents { count, to }),
         1 => (index.clone(), prop::option::of(0..90_u64))
             .prop_map(|(subscription, until)| Step::SetLane { subscription, until }),
         2 => (0..9_usize, 0..200_u64, 0..200_u64, 0..8_u8)
@@ -196,7 +200,9 @@ fn describe(claimed: &[ClaimedDelivery]) -> Vec<String> {
 
 fn describe_events(events: &[RoutedEvent]) -> Vec<String> {
     let describe = |routed: &RoutedEvent| {
-        format!("{} {:?}", serde_json::to_string(&*routed.event).expect("JSON"), routed.subscriptions)
+        // Those that it was sent to later follow in no particular order.
+        let subscriptions: BTreeSet<_> = routed.subscriptions.iter().collect();
+        format!("{} {subscriptions:?}", serde_json::to_string(&*routed.event).expect("JSON"))
     };
     events.iter().map(describe).collect()
 }
@@ -335,6 +341,21 @@ impl Both {
                     let expected = kind(self.reference.replay(&id, now).await);
                     assert_eq!(kind(store.replay(&id, now).await), expected);
                 }
+            }
+            Step::Send { event, subscription: name } => {
+                if !self.events.is_empty() {
+                    let event = self.events[event % self.events.len()];
+                    let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
+                    let id = DeliveryId { event, subscription: name };
+                    let expected = kind(self.reference.send(&id, now).await);
+                    assert_eq!(kind(store.send(&id, now).await), expected);
+                }
+            }
+            Step::RecordEvents { count, to } => {
+                let of = connector(CONNECTORS[0]);
+                let events: Vec<_> = (0..*count).map(|key| self.routed(&of, &key.to_string(), *to, "0")).collect();
+                self.reference.record_events(events.clone()).await.expect("a change");
+                store.record_events(events).await.expect("a change");
             }
             Step::ReplayDead { subscription: name, most } => {
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);

@@ -1,5 +1,7 @@
 //! The one thread that writes: it gathers what waits into one batch, makes it durable, and answers.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,7 +12,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::super::StoreError;
 use super::super::guard::Canary;
-use super::super::kv::{Batch, KeyValue};
+use super::super::kv::{Batch, KeyValue, Order};
+use super::keys::KeyRange;
 use super::{keys, value};
 use crate::clock::SharedClock;
 use crate::telemetry::SharedTelemetry;
@@ -55,6 +58,9 @@ pub(super) struct Transaction<'t> {
     effects: Vec<Effect>,
 }
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 type Effect = Box<dyn FnOnce() + Send>;
 
 impl Transaction<'_> {
@@ -64,6 +70,25 @@ impl Transaction<'_> {
             Some(changed) => Ok(changed.map(<[u8]>::to_vec)),
             None => self.kv.get(key),
         }
+    }
+
+    /// Returns the first entries of a range, at most `most`, as this transaction and those before it leave them.
+    pub fn first_of(&self, range: &KeyRange, most: usize) -> Result<Vec<Entry>, StoreError> {
+        let mut changed: BTreeMap<&[u8], Option<&[u8]>> = self.earlier.changes_within(&range.from, &range.to).collect();
+        changed.extend(self.batch.changes_within(&range.from, &range.to));
+        let mut found = Vec::new();
+        if most > 0 {
+            self.kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, value| {
+                if !changed.contains_key(key) {
+                    found.push((key.to_vec(), value.to_vec()));
+                }
+                if found.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+        }
+        found.extend(changed.into_iter().filter_map(|(key, value)| Some((key.to_vec(), value?.to_vec()))));
+        found.sort_unstable();
+        found.truncate(most);
+        Ok(found)
     }
 
     /// Tells whether this transaction or one before it, none of them durable yet, changes a key.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::committer::Transaction;
-use super::history::read_event;
+use super::history::read_event_alone;
 use super::keys::Place;
 use super::leases::{Lane, lock};
 use super::polls::parse;
@@ -135,6 +135,29 @@ impl DeliveryStore for EmbeddedStore {
             Ok(())
         })
         .await
+    }
+
+    async fn record_events(&self, events: Vec<RoutedEvent>) -> Result<(), StoreError> {
+        self.kv()?;
+        let mut events = events.into_iter().peekable();
+        while events.peek().is_some() {
+            let mut part = Vec::new();
+            let (mut bytes, mut operations) = (0, 0);
+            while let Some(routed) = events.next_if(|routed| {
+                bytes += routed.event.size();
+                operations += 2 + routed.subscriptions.len();
+                part.is_empty() || (bytes <= LARGEST_STEP_BYTES && operations <= 2 * LARGEST_STEP)
+            }) {
+                part.push(routed);
+            }
+            let part = self.stage(part).await?;
+            self.commit(move |transaction, core| {
+                add_events(transaction, core, part);
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify> {
@@ -283,7 +306,7 @@ fn free_places(
 }
 
 fn read_claimed(kv: &dyn KeyValue, lease: DeliveryLease) -> Result<ClaimedDelivery, StoreError> {
-    let event = read_event(kv, lease.id.event)?
+    let event = read_event_alone(kv, lease.id.event)?
         .ok_or_else(|| damaged(&keys::event(lease.id.event), "it is queued but it is not there"))?;
     let record = read_record(|key| kv.get(key), &lease.id)?;
     let (attempts, failures) = record.map_or((0, 0), |record| (record.attempts.len() as u32, record.failures));

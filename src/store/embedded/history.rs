@@ -121,6 +121,23 @@ impl HistoryStore for EmbeddedStore {
         .await
     }
 
+    async fn send(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
+        let id = id.clone();
+        self.commit(move |transaction, core| {
+            if replay_one(transaction, core, &id, now, |_| true)? {
+                return Ok(());
+            }
+            if transaction.get(&keys::event(id.event))?.is_none() {
+                return Err(StoreError::NotFound { what: format!("event {}", id.event) });
+            }
+            transaction.put(keys::added(id.event, &id.subscription), Vec::new());
+            let record = DeliveryRecord::first(id.event);
+            move_to(transaction, core, &id, record, None, DeliveryState::Pending { due: now });
+            Ok(())
+        })
+        .await
+    }
+
     async fn replay_dead(
         &self,
         subscription: &SubscriptionName,
@@ -213,6 +230,23 @@ impl HistoryStore for EmbeddedStore {
 
 /// Returns an event and the subscriptions that it goes to.
 pub(super) fn read_event(kv: &dyn KeyValue, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
+    let Some(mut routed) = read_event_alone(kv, id)? else { return Ok(None) };
+    routed.subscriptions.extend(read_added(kv, id)?);
+    Ok(Some(routed))
+}
+
+/// Returns the subscriptions that an event was sent to later.
+fn read_added(kv: &dyn KeyValue, id: EventId) -> Result<Vec<SubscriptionName>, StoreError> {
+    let mut added = Vec::new();
+    walk(kv, &keys::added_to(id), Order::Ascending, |key, _| {
+        added.push(keys::subscription_of_added(key).ok_or_else(|| damaged(key, "it names no subscription"))?);
+        Ok(true)
+    })?;
+    Ok(added)
+}
+
+/// Returns an event and the subscriptions that it went to when it was made.
+pub(super) fn read_event_alone(kv: &dyn KeyValue, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
     let key = keys::event(id);
     let Some(body) = load(kv, &key)? else { return Ok(None) };
     EventHead::decode(&key, &body)?.event(&key).map(Some)
@@ -349,6 +383,7 @@ impl Page<'_> {
             let body = assemble(kv, key, value)?;
             let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
             let mut subscriptions = EventHead::decode(key, &body)?.subscriptions;
+            subscriptions.extend(read_added(kv, event)?);
             subscriptions.sort_unstable();
             subscriptions.dedup();
             for subscription in subscriptions.into_iter().rev() {

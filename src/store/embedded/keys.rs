@@ -20,6 +20,7 @@ const PIECE: u8 = b'P';
 const SET_ASIDE: u8 = b'W';
 const POLL: u8 = b'R';
 const GRANT: u8 = b'G';
+const ADDED: u8 = b'T';
 
 const FIRST: u8 = 0;
 const AGAIN: u8 = 1;
@@ -137,6 +138,22 @@ pub(super) fn event(id: EventId) -> Vec<u8> {
 /// All events with smaller ids than this one, or all there are.
 pub(super) fn events_before(before: Option<EventId>) -> KeyRange {
     KeyRange { from: vec![EVENT], to: before.map_or(vec![EVENT + 1], event) }
+}
+
+/// A subscription that an event was sent to later.
+pub(super) fn added(event: EventId, subscription: &SubscriptionName) -> Vec<u8> {
+    [&[ADDED], event.as_bytes().as_slice(), subscription.as_str().as_bytes()].concat()
+}
+
+/// All subscriptions that an event was sent to later.
+pub(super) fn added_to(event: EventId) -> KeyRange {
+    let of = |event: EventId| [&[ADDED], event.as_bytes().as_slice()].concat();
+    KeyRange { from: of(event), to: of(event.next()) }
+}
+
+/// The subscription that an event was sent to later.
+pub(super) fn subscription_of_added(key: &[u8]) -> Option<SubscriptionName> {
+    std::str::from_utf8(key.get(17..)?).ok()?.parse().ok()
 }
 
 /// What finds an event by its connector.

@@ -198,6 +198,10 @@ fn remove(
     retention: Retention,
 ) -> Result<Option<usize>, StoreError> {
     let Candidate { id, connector, mut subscriptions, pieces } = candidate;
+    let added = transaction.first_of(&keys::added_to(id), usize::MAX)?;
+    for (key, _) in &added {
+        subscriptions.push(keys::subscription_of_added(key).ok_or_else(|| damaged(key, "it names no subscription"))?);
+    }
     if subscriptions.is_empty() && id.time() >= now - retention.delivered {
         return Ok(None);
     }
@@ -206,6 +210,9 @@ fn remove(
     let mut batch = Batch::default();
     batch.delete(keys::event(id));
     batch.delete(keys::event_of_connector(&connector, id));
+    for (key, _) in added {
+        batch.delete(key);
+    }
     for subscription in &subscriptions {
         let delivery = DeliveryId { event: id, subscription: subscription.clone() };
         let record = read_record(|key| transaction.get(key), &delivery)?;

@@ -142,6 +142,14 @@ impl DeliveryStore for MemoryStore {
         Ok(())
     }
 
+    async fn record_events(&self, events: Vec<RoutedEvent>) -> Result<(), StoreError> {
+        let mut inner = self.open()?;
+        for routed in events {
+            inner.add(routed, &self.wakes);
+        }
+        Ok(())
+    }
+
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify> {
         self.wakes.of(subscription)
     }

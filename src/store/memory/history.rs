@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, Place};
+use super::{MemoryStore, Place, Record};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
@@ -73,6 +73,21 @@ impl HistoryStore for MemoryStore {
         let mut inner = self.open()?;
         let missing = || StoreError::NotFound { what: format!("delivery {id}") };
         inner.record_mut(id).ok_or_else(missing)?.replay(now);
+        self.wakes.wake(&id.subscription);
+        Ok(())
+    }
+
+    async fn send(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
+        let mut inner = self.open()?;
+        let inner = &mut *inner;
+        let missing = || StoreError::NotFound { what: format!("event {}", id.event) };
+        let routed = inner.events.get_mut(&id.event).ok_or_else(missing)?;
+        if !routed.subscriptions.contains(&id.subscription) {
+            routed.subscriptions.push(id.subscription.clone());
+            let lane = inner.lanes.entry(id.subscription.clone()).or_default();
+            lane.deliveries.insert(id.event, Record::waiting(Place::Again(now)));
+        }
+        inner.record_mut(id).expect("the event goes to this subscription").replay(now);
         self.wakes.wake(&id.subscription);
         Ok(())
     }

@@ -96,10 +96,7 @@ impl Inner {
     fn add(&mut self, routed: RoutedEvent, wakes: &Wakes) {
         for subscription in &routed.subscriptions {
             let lane = self.lanes.entry(subscription.clone()).or_default();
-            lane.deliveries.insert(
-                routed.event.id,
-                Record { place: Place::First, failures: 0, attempts: Vec::new(), lease: None },
-            );
+            lane.deliveries.insert(routed.event.id, Record::waiting(Place::First));
             wakes.wake(subscription);
         }
         self.events.insert(routed.event.id, routed);
@@ -157,6 +154,10 @@ impl Inner {
 }
 
 impl Record {
+    fn waiting(place: Place) -> Self {
+        Self { place, failures: 0, attempts: Vec::new(), lease: None }
+    }
+
     fn replay(&mut self, now: Timestamp) {
         self.failures = 0;
         if !matches!(self.place, Place::First) {
