@@ -16,5 +16,6 @@ mod verdict;
 
 pub use lane::{DeliverContext, Lane, disabled, enable};
 pub use matching::SubscriptionSet;
-pub use render::{Rendered, Renderer};
-pub use sign::{Signer, VerifyError, VerifyingKey, verify};
+pub use render::{Recipe, RenderError, Rendered, Renderer};
+pub use request::{KeyDescription, RequestDescription, RequestWriter, SignatureDescription, Unsendable};
+pub use sign::{NoSecretInUse, SignatureOfKey, Signer, VerifyError, VerifyingKey, verify};

@@ -37,7 +37,7 @@ impl Sender {
             Ok(request) => request,
             Err(Unsendable { reason, message }) => {
                 attempt.failure = Some(AttemptFailure { class: FailureClass::Render, message });
-                return (attempt, Outcome::Unsendable(reason));
+                return (attempt, reason.map_or(Outcome::Failed, Outcome::Unsendable));
             }
         };
         let begun = self.clock.monotonic();

@@ -67,3 +67,26 @@ impl Signing {
         Self::Standard(Vec::new())
     }
 }
+
+impl HeaderSignature {
+    /// Returns how GitHub signs its webhooks: `X-Hub-Signature-256: sha256=…`.
+    pub fn github() -> Self {
+        Self {
+            header: "X-Hub-Signature-256".to_owned(),
+            prefix: "sha256=".to_owned(),
+            algorithm: HmacAlgorithm::Sha256,
+            encoding: SignatureEncoding::Hex,
+        }
+    }
+}
+
+impl HmacAlgorithm {
+    /// Returns the name of the HMAC.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha1 => "HMAC-SHA1",
+            Self::Sha256 => "HMAC-SHA256",
+            Self::Sha512 => "HMAC-SHA512",
+        }
+    }
+}

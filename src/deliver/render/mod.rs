@@ -1,20 +1,33 @@
 //! What a receiver reads: a file a format.
 
-mod standard;
+mod body;
+mod cloudevents;
+mod cloudevents_binary;
+mod form;
+mod raw;
+mod recipe;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::model::content::DeliveryFormat;
+use crate::http::header::HeaderMap;
 use crate::model::event::Event;
 use crate::model::id::EventId;
 
-/// An event as a receiver reads it. Clones share the body.
+use recipe::RecipeId;
+pub use recipe::{Recipe, RenderError};
+
+/// Events as a receiver reads them. Clones share the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     pub content_type: &'static str,
+    /// What the format says in headers, beside the type of the body.
+    pub headers: Arc<HeaderMap>,
     pub body: Bytes,
 }
 
@@ -27,8 +40,8 @@ pub struct Renderer {
 /// What was rendered lately, the oldest first.
 #[derive(Debug, Default)]
 struct Recent {
-    rendered: HashMap<(EventId, DeliveryFormat), Rendered>,
-    order: VecDeque<(EventId, DeliveryFormat)>,
+    rendered: HashMap<(EventId, RecipeId), Rendered>,
+    order: VecDeque<(EventId, RecipeId)>,
     bytes: usize,
 }
 
@@ -37,18 +50,17 @@ const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 const REMEMBERED_BODIES: usize = 1024;
 
 impl Renderer {
-    /// Returns the event in this format, the same bytes each time.
-    pub fn render(&self, event: &Event, format: DeliveryFormat) -> Rendered {
-        let key = (event.id, format);
+    /// Returns what a receiver reads of these events, which are at least one: the same bytes each time.
+    pub fn render(&self, recipe: &Recipe, events: &[&Event]) -> Result<Rendered, RenderError> {
+        // No two lanes have the same batches.
+        let [event] = events else { return recipe.render(events) };
+        let key = (event.id, recipe.id());
         if let Some(rendered) = self.recent().rendered.get(&key) {
-            return rendered.clone();
+            return Ok(rendered.clone());
         }
-        let rendered = match format {
-            // Configurations cannot name the others yet.
-            _ => standard::render(event),
-        };
+        let rendered = recipe.render(events)?;
         self.recent().remember(key, rendered.clone());
-        rendered
+        Ok(rendered)
     }
 
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
@@ -58,7 +70,7 @@ impl Renderer {
 }
 
 impl Recent {
-    fn remember(&mut self, key: (EventId, DeliveryFormat), rendered: Rendered) {
+    fn remember(&mut self, key: (EventId, RecipeId), rendered: Rendered) {
         let size = rendered.body.len();
         if size > REMEMBERED_BYTES || self.rendered.contains_key(&key) {
             return;
@@ -72,36 +84,5 @@ impl Recent {
         self.bytes += size;
         self.order.push_back(key);
         self.rendered.insert(key, rendered);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::deliver::fixture;
-
-    #[test]
-    fn lanes_that_send_the_same_event_share_its_body() {
-        let (renderer, event) = (Renderer::default(), fixture::event("orders", "created", &json!({"id": 1})));
-        let first = renderer.render(&event, DeliveryFormat::Standard);
-        let second = renderer.render(&event, DeliveryFormat::Standard);
-        assert_eq!(first.body.as_ptr(), second.body.as_ptr());
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_in_bytes_and_number() {
-        let renderer = Renderer::default();
-        for size in [10, 3 * 1024 * 1024, 10, 3 * 1024 * 1024, 5 * 1024 * 1024] {
-            renderer.render(&fixture::event("orders", "created", &json!("x".repeat(size))), DeliveryFormat::Standard);
-            assert!(renderer.recent().bytes <= REMEMBERED_BYTES);
-        }
-        for _ in 0..2 * REMEMBERED_BODIES {
-            renderer.render(&fixture::event("orders", "created", &json!(1)), DeliveryFormat::Standard);
-        }
-        let recent = renderer.recent();
-        assert_eq!((recent.rendered.len(), recent.order.len()), (REMEMBERED_BODIES, REMEMBERED_BODIES));
-        assert_eq!(recent.bytes, recent.rendered.values().map(|rendered| rendered.body.len()).sum::<usize>());
     }
 }

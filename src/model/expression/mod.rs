@@ -113,6 +113,14 @@ impl Expression {
         }
     }
 
+    /// Returns the first output for an input; `None` if there is none. Later ones are not looked for.
+    pub fn first_output(&self, input: &Value) -> Result<Option<Value>, ExpressionError> {
+        match &self.form {
+            Form::Path(path) => Ok(path.outputs(&self.source, input)?.first().map(|value| (*value).clone())),
+            Form::Program(program) => program.first_output(&self.source, input),
+        }
+    }
+
     /// Tells whether the first output is there and neither `false` nor `null`.
     pub fn is_truthy(&self, input: &Value) -> Result<bool, ExpressionError> {
         let is_truthy = |value: &Value| !matches!(value, Value::Null | Value::Bool(false));
