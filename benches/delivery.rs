@@ -14,6 +14,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use pollhook::auth::Credentials;
 use pollhook::clock::{SharedClock, SystemClock};
 use pollhook::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
 use pollhook::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method, header::HeaderMap};
@@ -172,6 +173,7 @@ impl Bench {
             clock: self.clock.clone(),
             route: self.route.clone(),
             renderer: Arc::new(Renderer::default()),
+            credentials: Credentials::new(None, self.clock.clone(), Telemetry::shared()),
             telemetry: Telemetry::shared(),
         };
         Lane::new(self.subscription.clone(), context)

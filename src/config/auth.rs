@@ -1,9 +1,10 @@
-//! How a connector's requests prove who they are from.
+//! How requests of connectors and subscriptions prove who they are from.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::reader::{Fields, text};
+use super::request::is_header_name;
 use super::text::{Texts, url};
 use crate::model::auth::{Auth, ClientAuth, OAuth2, OAuth2Grant, SigV4};
 use crate::model::secret::Secret;
@@ -23,6 +24,11 @@ pub(super) fn auth(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Auth> {
     }
     if let Some(header) = fields.table("header") {
         let (name, value) = name_and_value(texts, &header)?;
+        if !is_header_name(&name) {
+            let place = header.entry("name").map_or(header.place, |entry| entry.node.place);
+            header.report.error(place, format!("`{name}` cannot be the name of a header"));
+            return None;
+        }
         return (!value.expose().is_empty()).then_some(Auth::Header { name, value });
     }
     if let Some(query) = fields.table("query") {
@@ -86,10 +92,7 @@ fn oauth2(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<OAuth2> {
             fields.report.error_with_help(entry.key_place, message, format!("see `auth.oauth2.{key}`"));
         }
     }
-    let extra = fields.entries("params").iter().map(|entry| {
-        let template = texts.template(&entry.node)?;
-        Some((entry.key.clone(), texts.rendered(&entry.node, &template)?))
-    });
+    let extra = fields.entries("params").iter().map(|entry| Some((entry.key.clone(), texts.filled_in(&entry.node)?)));
     let extra = extra.collect::<Option<_>>();
     let scope = filled_in(texts, fields, "scope").filter(|scope| !scope.is_empty());
     let client_auth = fields.choice("client_auth", &[ClientAuth::Basic, ClientAuth::Body]);
@@ -136,7 +139,5 @@ fn public(texts: &mut Texts<'_>, fields: &Fields<'_>, name: &str) -> Option<Stri
 
 /// Returns a text with the params filled in, if it is written.
 fn filled_in(texts: &Texts<'_>, fields: &Fields<'_>, name: &str) -> Option<String> {
-    let node = &fields.entry(name)?.node;
-    let template = texts.template(node)?;
-    texts.rendered(node, &template)
+    texts.filled_in(&fields.entry(name)?.node)
 }

@@ -78,6 +78,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Text => "text".to_owned(),
         Kind::Texts => "text, or a list of texts".to_owned(),
         Kind::Template => "template".to_owned(),
+        Kind::FilledIn => "text; in a connector a template".to_owned(),
         Kind::Expression => "expression".to_owned(),
         Kind::Expressions => "expression, or a list of them".to_owned(),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),

@@ -14,7 +14,7 @@ use crate::model::secret::Secret;
 use crate::model::template::{Template, TemplateContext, TemplateError};
 use crate::model::time::Timestamp;
 
-/// Reads the texts of one connector.
+/// Reads the texts of one connector or subscription.
 pub(super) struct Texts<'a> {
     pub scope: Scope<'a>,
     pub params: &'a ParamValues,
@@ -22,6 +22,8 @@ pub(super) struct Texts<'a> {
     place: Place,
     /// What these texts can refer to, beside `params` and `now`.
     names: &'static [&'static str],
+    /// Whether texts are what they are: nothing is filled in.
+    is_plain: bool,
     /// The secrets that were found meanwhile.
     pub secrets: Vec<Secret>,
 }
@@ -29,7 +31,12 @@ pub(super) struct Texts<'a> {
 impl<'a> Texts<'a> {
     /// Returns the reader for a connector with these params.
     pub fn new(scope: Scope<'a>, params: &'a ParamValues, place: Place) -> Self {
-        Self { scope, params, place, names: &[], secrets: params.secrets().collect() }
+        Self { scope, params, place, names: &[], is_plain: false, secrets: params.secrets().collect() }
+    }
+
+    /// Returns the reader for a subscription, whose texts are no templates. It has no params.
+    pub fn plain(scope: Scope<'a>, no_params: &'a ParamValues, place: Place) -> Self {
+        Self { is_plain: true, ..Self::new(scope, no_params, place) }
     }
 
     /// Returns the reader for texts of the same connector that can refer to these names as well.
@@ -89,15 +96,22 @@ impl<'a> Texts<'a> {
         checked.is_ok()
     }
 
+    /// Returns a text, number or truth value as a text with the params filled in.
+    pub fn filled_in(&self, node: &Node) -> Option<String> {
+        if !self.is_plain {
+            let template = self.template(node)?;
+            return self.rendered(node, &template);
+        }
+        Some(match scalar(self.scope.report, node)? {
+            Value::String(text) => text,
+            other => other.to_string(),
+        })
+    }
+
     /// Returns the text of a secret, with the params filled in if it is a literal.
     pub fn secret(&mut self, node: &Node) -> Option<Secret> {
         let found = self.scope.secret(node)?;
-        let text = if found.literal {
-            let template = self.template(node)?;
-            self.rendered(node, &template)?
-        } else {
-            found.text
-        };
+        let text = if found.literal && !self.is_plain { self.filled_in(node)? } else { found.text };
         if text.contains(|c: char| c.is_control()) {
             self.scope.report.error(node.place, "this secret has a line break or another control character in it");
             return None;

@@ -49,8 +49,8 @@ fn identity(texts: &mut Texts<'_>, fields: &Fields<'_>, certificate: &Entry, key
     });
     let identity = identity.ok()?;
     if let Some(at) = identity.expires_at().filter(|at| *at <= SystemClock::shared().now()) {
-        // No error: the other connectors need not stand still because of it.
-        let help = "until there is a new one, the polls of this connector fail".to_owned();
+        // No error: what does not need it need not stand still because of it.
+        let help = "until there is a new one, every request that needs it fails".to_owned();
         report.warning(certificate.node.place, format!("this certificate expired at {at}"), Some(help));
     }
     Some(identity)
@@ -66,8 +66,7 @@ fn key_of(texts: &Texts<'_>, node: &Node) -> Option<Secret> {
 
 /// Returns the text of a file whose path is written here, relative to the configuration file.
 fn file(texts: &Texts<'_>, node: &Node) -> Option<String> {
-    let template = texts.template(node)?;
-    let path = texts.scope.folder.join(texts.rendered(node, &template)?);
+    let path = texts.scope.folder.join(texts.filled_in(node)?);
     std::fs::read_to_string(&path)
         .map_err(|error| {
             let message = format!("the file `{}` cannot be read: {}", path.display(), plain(&error));

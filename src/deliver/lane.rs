@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use self::gate::Opening;
 use self::worker::{Worker, memory_of_url};
 use super::render::Renderer;
+use crate::auth::Credentials;
 use crate::clock::SharedClock;
 use crate::http::HttpClient;
 use crate::model::event::Route;
@@ -34,6 +35,8 @@ pub struct DeliverContext {
     /// Where the lanes' own news go.
     pub route: Arc<dyn Route>,
     pub renderer: Arc<Renderer>,
+    /// What was given at run time to prove with who requests are from.
+    pub credentials: Credentials,
     pub telemetry: SharedTelemetry,
 }
 

@@ -3,6 +3,7 @@
 //! A [`Lane`] takes one subscription's due deliveries from the store, renders, signs and sends each, and settles what
 //! came of it. Lanes share nothing but the HTTP client, the store and the rendered bodies, so that none delays another.
 
+mod authorize;
 #[cfg(test)]
 mod fixture;
 mod lane;

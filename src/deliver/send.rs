@@ -1,13 +1,16 @@
-//! One attempt: a POST out, an answer back.
+//! One attempt: a POST out, an answer back, all within the subscription's timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use super::render::Renderer;
+use super::authorize::{Authorized, Authorizer, Unproven};
+use super::lane::DeliverContext;
 use super::request::{RequestWriter, Unsendable};
 use super::verdict::Outcome;
+use crate::auth::Proof;
 use crate::clock::SharedClock;
-use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, retry_after};
+use crate::http::{BodyLimit, HttpError, HttpRequest, HttpResponse, Limits, retry_after};
 use crate::model::delivery::{ANSWER_KEPT, Attempt, AttemptFailure, FailureClass};
 use crate::model::subscription::Subscription;
 use crate::store::ClaimedDelivery;
@@ -16,7 +19,7 @@ use crate::store::ClaimedDelivery;
 pub(super) struct Sender {
     subscription: Arc<Subscription>,
     writer: RequestWriter,
-    http: HttpClient,
+    authorizer: Authorizer,
     clock: SharedClock,
     /// Whether the last exchange was answered, so that the next one may find a connection that was kept open.
     answered: AtomicBool,
@@ -24,9 +27,12 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Returns what makes this subscription's attempts.
-    pub fn new(subscription: Arc<Subscription>, renderer: Arc<Renderer>, http: HttpClient, clock: SharedClock) -> Self {
-        let writer = RequestWriter::new(Arc::clone(&subscription), renderer);
-        Self { subscription, writer, http, clock, answered: AtomicBool::new(false) }
+    pub fn new(subscription: Arc<Subscription>, context: &DeliverContext) -> Self {
+        let DeliverContext { http, clock, renderer, credentials, .. } = context;
+        let writer = RequestWriter::new(Arc::clone(&subscription), Arc::clone(renderer));
+        let authorizer =
+            Authorizer::new(Arc::clone(&subscription), credentials.clone(), http.clone(), Arc::clone(clock));
+        Self { subscription, writer, authorizer, clock: Arc::clone(clock), answered: AtomicBool::new(false) }
     }
 
     /// Sends the delivery once, signed with the present time, and returns what came of it. Takes no longer than the
@@ -41,7 +47,7 @@ impl Sender {
             }
         };
         let begun = self.clock.monotonic();
-        let result = self.exchange(request).await;
+        let result = self.exchange(&request, begun).await;
         attempt.duration = self.clock.monotonic().saturating_sub(begun);
         let outcome = match result {
             Ok(response) => {
@@ -50,31 +56,51 @@ impl Sender {
                 let retry_after = retry_after(&response.headers, self.clock.now());
                 Outcome::Answered { status: response.status, retry_after }
             }
-            Err(error) => {
-                let message = self.subscription.redactor.redact(&error.to_string());
-                attempt.failure = Some(AttemptFailure { class: error.class(), message });
+            Err(failure) => {
+                let message = self.subscription.redactor.redact(&failure.to_string());
+                attempt.failure = Some(AttemptFailure { class: failure.class(), message });
                 Outcome::Failed
             }
         };
         (attempt, outcome)
     }
 
-    /// Sends a request under the subscription's deadline.
+    /// Sends a request; once more if the receiver refuses what proves who it is from and there will be another proof.
+    async fn exchange(&self, request: &HttpRequest, begun: Duration) -> Result<HttpResponse, Failure> {
+        let (response, proof) = self.exchange_once(request, begun).await?;
+        if response.status != 401 || !self.authorizer.renew(&proof, &response) {
+            return Ok(response);
+        }
+        Ok(self.exchange_once(request, begun).await?.0)
+    }
+
+    /// Sends a request with what proves who it is from.
     ///
     /// A receiver may close a connection that it kept open just as the next request goes out on it. That says nothing
     /// of the request, which is therefore sent once more; the receiver knows it by its id if it did read it.
-    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let begun = self.clock.monotonic();
-        let limits = Limits { deadline: self.subscription.timeout, body: BodyLimit::Keep(ANSWER_KEPT) };
+    async fn exchange_once(&self, request: &HttpRequest, begun: Duration) -> Result<(HttpResponse, Proof), Failure> {
+        let Authorized { request, client, proof } = self.authorizer.authorize(request, self.time_left(begun)).await?;
         let may_be_stale = self.answered.load(Ordering::Relaxed);
-        let mut result = self.http.send(request.clone(), limits).await;
+        let mut result = client.send(request.clone(), self.limits(begun)).await;
         if may_be_stale && matches!(result, Err(HttpError::Transport(_))) {
-            let elapsed = self.clock.monotonic().saturating_sub(begun);
-            let limits = Limits { deadline: limits.deadline.saturating_sub(elapsed), ..limits };
-            result = self.http.send(request, limits).await;
+            result = client.send(request, self.limits(begun)).await;
         }
         self.answered.store(result.is_ok(), Ordering::Relaxed);
-        result
+        match result {
+            Ok(response) => Ok((response, proof)),
+            // Of the time that was left, nobody knows.
+            Err(HttpError::Deadline(_)) => Err(HttpError::Deadline(self.subscription.timeout).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn limits(&self, begun: Duration) -> Limits {
+        Limits { deadline: self.time_left(begun), body: BodyLimit::Keep(ANSWER_KEPT) }
+    }
+
+    fn time_left(&self, begun: Duration) -> Duration {
+        let elapsed = self.clock.monotonic().saturating_sub(begun);
+        self.subscription.timeout.saturating_sub(elapsed)
     }
 
     /// Returns the beginning of an answer as people may read it.
@@ -88,5 +114,23 @@ impl Sender {
             text.truncate(end);
         }
         text
+    }
+}
+
+/// Why an attempt got no whole answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Unproven(#[from] Unproven),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl Failure {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Unproven(unproven) => unproven.class(),
+            Self::Http(error) => error.class(),
+        }
     }
 }

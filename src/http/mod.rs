@@ -8,6 +8,7 @@ mod freshness;
 mod rate_limit;
 mod retry_after;
 mod status;
+mod within;
 
 pub use budget::{Account, Budgets, PollPlace, Turn, USUAL_CONCURRENCY};
 pub use client::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, reason};
@@ -17,3 +18,4 @@ pub use reqwest::Method;
 pub use reqwest::header;
 pub use retry_after::{LONGEST_RETRY_AFTER, retry_after};
 pub use status::Status;
+pub use within::within;

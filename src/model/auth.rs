@@ -63,6 +63,19 @@ pub enum Auth {
     SigV4(Box<SigV4>),
 }
 
+impl Auth {
+    /// Returns the header that it is sent in; `None` if it is none.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header { name, .. } => Some(name),
+            Self::Query { .. } => None,
+            Self::Bearer { .. } | Self::Basic { .. } | Self::Digest { .. } | Self::OAuth2(_) | Self::SigV4(_) => {
+                Some("authorization")
+            }
+        }
+    }
+}
+
 /// How an access token is had from a token endpoint.
 #[derive(Debug, Clone)]
 pub struct OAuth2 {

@@ -27,7 +27,7 @@ pub struct Subscription {
     pub origin: Origin,
     pub content: Content,
     pub signing: Signing,
-    /// How deliveries prove who they are from, beside their signature: all but digest, SigV4 and refresh tokens.
+    /// How deliveries prove who they are from, beside their signature.
     pub auth: Option<Auth>,
     pub tls: Option<Tls>,
     /// Headers beside those of the format, by name.

@@ -99,6 +99,7 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
         clock: clock.clone(),
         route,
         renderer: Arc::new(Renderer::default()),
+        credentials: credentials.clone(),
         telemetry: telemetry.clone(),
     };
     for subscription in &configuration.subscriptions {

@@ -1,13 +1,18 @@
 //! Deliveries from the store to a receiver on a real socket.
 
+mod auth;
 mod chaos;
 mod lane;
 #[path = "../support/receiver.rs"]
 mod receiver;
+mod secure;
+#[path = "../support/tls.rs"]
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use pollhook::auth::Credentials;
 use pollhook::clock::{Clock, ManualClock};
 use pollhook::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet, VerifyError, enable};
 use pollhook::http::HttpClient;
@@ -40,6 +45,7 @@ struct House {
     clock: Arc<ManualClock>,
     store: Arc<MemoryStore>,
     telemetry: SharedTelemetry,
+    credentials: Credentials,
     subscriptions: Vec<Arc<Subscription>>,
     lanes: JoinSet<()>,
     shutdown: CancellationToken,
@@ -47,10 +53,12 @@ struct House {
 
 impl House {
     fn new(subscriptions: Vec<Subscription>) -> Self {
+        let (clock, telemetry) = (ManualClock::starting_at(start()), Telemetry::shared());
         Self {
-            clock: ManualClock::starting_at(start()),
+            credentials: Credentials::new(None, clock.clone(), telemetry.clone()),
+            clock,
             store: MemoryStore::new(),
-            telemetry: Telemetry::shared(),
+            telemetry,
             subscriptions: subscriptions.into_iter().map(Arc::new).collect(),
             lanes: JoinSet::new(),
             shutdown: CancellationToken::new(),
@@ -65,6 +73,7 @@ impl House {
             clock: Arc::clone(&self.clock) as _,
             route: Arc::new(SubscriptionSet::new(self.subscriptions.clone(), Arc::clone(&self.telemetry))),
             renderer: Arc::new(Renderer::default()),
+            credentials: self.credentials.clone(),
             telemetry: Arc::clone(&self.telemetry),
         };
         for subscription in &self.subscriptions {

@@ -1,4 +1,4 @@
-//! The keys of a connector that say how requests prove who they are from.
+//! The keys that say how requests of connectors and subscriptions prove who they are from.
 
 use super::{Key, Keys, Kind, Words};
 
@@ -7,7 +7,7 @@ pub(super) static AUTH: Keys = Keys {
     all: &[
         Key::new("bearer", Kind::Table(&BEARER), "A token in the header `Authorization: Bearer …`."),
         Key::new("basic", Kind::Table(&BASIC), "A user name and password in the header `Authorization: Basic …`."),
-        Key::new("header", Kind::Table(&NAME_AND_VALUE), "A secret in a header of the API's own."),
+        Key::new("header", Kind::Table(&NAME_AND_VALUE), "A secret in a header of any name."),
         Key::new("query", Kind::Table(&NAME_AND_VALUE), "A secret in the address, after `?`."),
         Key::new(
             "oauth2",
@@ -20,18 +20,18 @@ pub(super) static AUTH: Keys = Keys {
     exclusive: &[&["bearer", "basic", "header", "query", "oauth2", "digest", "sigv4"]],
 };
 
-/// A connector's `tls`.
+/// `tls`.
 pub(super) static TLS: Keys = Keys {
     what: "`tls`",
     all: &[
         Key::new(
             "ca",
-            Kind::Template,
+            Kind::FilledIn,
             "A PEM file of authorities that are trusted beside the usual ones, relative to the configuration file.",
         ),
         Key::new(
             "cert",
-            Kind::Template,
+            Kind::FilledIn,
             "A PEM file with the client's own certificate and those that lead to its authority.",
         ),
         Key::new("key", Kind::Forms, "The PEM file with the key of `cert`, or the key as { env = … } or { file = … }."),
@@ -42,7 +42,7 @@ pub(super) static TLS: Keys = Keys {
 static OAUTH2: Keys = Keys {
     what: "`auth.oauth2`",
     all: &[
-        Key::new("token_url", Kind::Template, "The address of the token endpoint, with http or https."),
+        Key::new("token_url", Kind::FilledIn, "The address of the token endpoint, with http or https."),
         Key::new("client_id", Kind::Secret, "The client's id."),
         Key::new("client_secret", Kind::Secret, "The client's secret."),
         Key::new(
@@ -50,14 +50,14 @@ static OAUTH2: Keys = Keys {
             Kind::Secret,
             "The first refresh token; what the endpoint replaces it with is kept in the store.",
         ),
-        Key::new("scope", Kind::Template, "What the token is to allow, separated by spaces."),
+        Key::new("scope", Kind::FilledIn, "What the token is to allow, separated by spaces."),
         Key::new(
             "client_auth",
             Kind::Choice(&CLIENT_AUTH),
             "Whether id and secret are sent in the header `Authorization: Basic …` or in the body.",
         )
         .or("basic"),
-        Key::new("params", Kind::Map(&Kind::Template), "Further parameters of the token request, such as `audience`."),
+        Key::new("params", Kind::Map(&Kind::FilledIn), "Further parameters of the token request, such as `audience`."),
     ],
     exclusive: &[],
 };
@@ -67,7 +67,7 @@ static CLIENT_AUTH: Words = Words { words: &["basic", "body"], later: &[] };
 static DIGEST: Keys = Keys {
     what: "`auth.digest`",
     all: &[
-        Key::new("username", Kind::Template, "The user name."),
+        Key::new("username", Kind::FilledIn, "The user name."),
         Key::new("password", Kind::Secret, "The password; may be empty."),
     ],
     exclusive: &[],
@@ -79,8 +79,12 @@ static SIGV4: Keys = Keys {
         Key::new("access_key_id", Kind::Secret, "The id of the access key."),
         Key::new("secret_access_key", Kind::Secret, "The access key's secret."),
         Key::new("session_token", Kind::Secret, "What came with temporary keys."),
-        Key::new("region", Kind::Template, "The region that is asked, such as \"eu-west-1\"."),
-        Key::new("service", Kind::Template, "The service that is asked, such as \"execute-api\" or \"s3\"."),
+        Key::new("region", Kind::FilledIn, "The region of the service, such as \"eu-west-1\"."),
+        Key::new(
+            "service",
+            Kind::FilledIn,
+            "The service that is asked or delivered to, such as \"execute-api\" or \"s3\".",
+        ),
     ],
     exclusive: &[],
 };
@@ -94,7 +98,7 @@ static BEARER: Keys = Keys {
 static BASIC: Keys = Keys {
     what: "`auth.basic`",
     all: &[
-        Key::new("username", Kind::Template, "The user name."),
+        Key::new("username", Kind::FilledIn, "The user name."),
         Key::new("password", Kind::Secret, "The password; may be empty."),
     ],
     exclusive: &[],

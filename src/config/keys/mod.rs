@@ -48,6 +48,8 @@ pub(super) enum Kind {
     Texts,
     /// A text with `{{ }}` in it.
     Template,
+    /// A text, which is a template in a connector only.
+    FilledIn,
     /// A jq expression.
     Expression,
     /// A jq expression, or a list of them.

@@ -1,5 +1,6 @@
 //! The keys of a subscription.
 
+use super::auth::{AUTH, TLS};
 use super::{Key, Keys, Kind, Words};
 
 /// One subscription.
@@ -34,8 +35,8 @@ pub(in crate::config) static SUBSCRIPTION: Keys = Keys {
         Key::later("rate", "How many deliveries are sent in a time at most."),
         Key::later("order", "Whether changes of an item, or all, are sent strictly one after the other."),
         Key::later("batch", "Several events in one delivery."),
-        Key::later_secret("auth", "How deliveries prove who they are from, beside their signature."),
-        Key::later_secret("tls", "Certificates of your own."),
+        Key::new("auth", Kind::Table(&AUTH), "How deliveries prove who they are from, beside their signature."),
+        Key::new("tls", Kind::Table(&TLS), "Certificates of your own."),
     ],
     exclusive: &[],
 };

@@ -1,6 +1,7 @@
 //! One subscription: what was written becomes what it means.
 
 mod content;
+mod identity;
 mod lane;
 mod signing;
 
@@ -54,6 +55,7 @@ pub(super) fn subscription(
     };
     let signing = signing::signing(scope, fields, &mut secrets);
     let headers = headers(scope, fields, &mut secrets);
+    let (auth, tls) = identity::identity(scope, fields, &mut secrets);
     let (content, lane, retry) = (content::content(fields), lane::lane(fields), lane::retry(fields));
     let timeout = fields.duration("timeout");
     Some(Subscription {
@@ -63,8 +65,8 @@ pub(super) fn subscription(
         matching,
         content: content?,
         signing: signing?,
-        auth: None,
-        tls: None,
+        auth,
+        tls,
         headers,
         timeout: timeout?,
         lane: lane?,

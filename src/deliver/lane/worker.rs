@@ -48,12 +48,7 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 impl Worker {
     pub fn new(subscription: Arc<Subscription>, context: DeliverContext) -> Self {
-        let sender = Sender::new(
-            Arc::clone(&subscription),
-            Arc::clone(&context.renderer),
-            context.http.clone(),
-            Arc::clone(&context.clock),
-        );
+        let sender = Sender::new(Arc::clone(&subscription), &context);
         let telemetry = context.telemetry.deliver.lane(&subscription.name);
         let receiver = memory_of_url(&subscription);
         Self { gate: Gate::default(), subscription, sender, telemetry, context, receiver }
