@@ -31,10 +31,15 @@ pub(super) struct Mistake {
     pub help: Option<String>,
 }
 
+/// Puts mistakes in the order of their places, each once.
+pub(super) fn sort(mistakes: &mut Vec<Mistake>) {
+    mistakes.sort_by(|a, b| (a.place, a.severity, &a.message).cmp(&(b.place, b.severity, &b.message)));
+    mistakes.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+}
+
 impl Diagnostics {
     pub(super) fn new(sources: Vec<Source>, mut mistakes: Vec<Mistake>, secrets: &[Place]) -> Self {
-        mistakes.sort_by(|a, b| (a.place, a.severity, &a.message).cmp(&(b.place, b.severity, &b.message)));
-        mistakes.dedup_by(|a, b| a.place == b.place && a.message == b.message);
+        sort(&mut mistakes);
         let sources = sources.into_iter().enumerate().map(|(file, source)| {
             let hidden = secrets.iter().filter(|place| place.file == file).map(|place| place.start..place.end);
             Masked::new(source, hidden.collect())

@@ -8,9 +8,11 @@ mod catalog;
 mod changes;
 mod connector;
 mod cursor;
+mod definition;
 mod detail;
 mod diagnostic;
 mod digest;
+mod document;
 mod each;
 mod environment;
 mod hosts;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use catalog::{Catalog, CatalogTemplate};
+pub use definition::{Defined, DefinitionMistake, DefinitionMistakes, Definitions};
 pub use diagnostic::Diagnostics;
 pub use environment::Environment;
 pub use params::Param;
@@ -57,7 +60,7 @@ use crate::model::connector::Connector;
 use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::limits::{HostLimits, HostName};
 use crate::model::secret::Secret;
-use crate::model::subscription::Subscription;
+use crate::model::subscription::{Origin, Subscription};
 use crate::store::Retention;
 
 /// A whole configuration, checked.
@@ -98,7 +101,7 @@ pub enum StoreChoice {
 pub fn load(path: &Path, environment: &Environment) -> Result<Configuration, Diagnostics> {
     let report = Report::default();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let scope = Scope { report: &report, folder, environment: Some(environment) };
+    let scope = Scope { report: &report, folder, environment: Some(environment), origin: Origin::Configuration };
     let configuration = read_file(&report, path).and_then(|file| configuration(scope, file));
     let diagnostics = report.into_diagnostics();
     match configuration {

@@ -2,7 +2,7 @@
 
 use std::cell::{Ref, RefCell};
 
-use super::diagnostic::{Diagnostics, Mistake, Severity};
+use super::diagnostic::{Diagnostics, Mistake, Severity, sort};
 use super::source::{Place, Source};
 
 /// All files read so far and all mistakes found in them.
@@ -69,6 +69,13 @@ impl Report {
     /// Returns all mistakes, each once, by file and place.
     pub fn into_diagnostics(self) -> Diagnostics {
         Diagnostics::new(self.sources.into_inner(), self.mistakes.into_inner(), &self.secrets.into_inner())
+    }
+
+    /// Returns all mistakes, each once, in the order of their places, and the places of secrets.
+    pub fn into_parts(self) -> (Vec<Mistake>, Vec<Place>) {
+        let mut mistakes = self.mistakes.into_inner();
+        sort(&mut mistakes);
+        (mistakes, self.secrets.into_inner())
     }
 
     fn add(&self, severity: Severity, place: Option<Place>, message: String, help: Option<String>) {

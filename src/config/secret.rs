@@ -7,6 +7,7 @@ use super::keys::SECRET;
 use super::reader::{Fields, hide, text, wrong_type};
 use super::report::Report;
 use super::tree::{Entry, Node, NodeValue};
+use crate::model::subscription::Origin;
 
 /// What reading needs to know of its surroundings.
 #[derive(Clone, Copy)]
@@ -16,6 +17,8 @@ pub(super) struct Scope<'a> {
     pub folder: &'a Path,
     /// `None` while a template is checked by itself: nothing is looked up then, and a schedule may be missing.
     pub environment: Option<&'a Environment>,
+    /// Who wrote it: what comes over the API names nothing of this machine.
+    pub origin: Origin,
 }
 
 /// The text of a secret and where it comes from.
@@ -33,6 +36,7 @@ impl Scope<'_> {
                 self.report.hide(node.place);
                 Some(FoundSecret { text: text.clone(), literal: true })
             }
+            NodeValue::Table(_) if !self.may_name_places(node) => None,
             NodeValue::Table(table) => {
                 let fields = Fields::new(self.report, table, node.place, &SECRET);
                 let found = match (fields.entry("env"), fields.entry("file")) {
@@ -57,6 +61,17 @@ impl Scope<'_> {
                 None
             }
         }
+    }
+
+    /// Tells whether files and variables of this machine may be named here, and reports it if not.
+    pub fn may_name_places(&self, node: &Node) -> bool {
+        let may = self.origin == Origin::Configuration;
+        if !may {
+            let help =
+                "write the text itself; environment variables and files are named in the configuration file only";
+            self.report.error_with_help(node.place, "over the API a secret is given as it is", help);
+        }
+        may
     }
 
     fn of_environment(&self, entry: &Entry) -> Option<String> {

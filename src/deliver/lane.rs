@@ -310,6 +310,21 @@ pub fn disabled<'s>(subscription: &Subscription, state: &'s LaneState) -> Option
     state.disabled.as_ref().filter(|disabled| disabled.url == memory_of_url(subscription))
 }
 
+/// Disables a subscription until someone enables it.
+pub async fn disable(
+    store: &dyn Store,
+    subscription: &Subscription,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let name = &subscription.name;
+    let disabled = Disabled { at: now, reason: reason.to_owned(), url: memory_of_url(subscription) };
+    let state = LaneState { disabled: Some(disabled), ..store.lane_state(name).await? };
+    store.set_lane_state(name, state, Vec::new()).await?;
+    store.wake(name).notify_one();
+    Ok(())
+}
+
 /// Enables a subscription that is disabled or paused. Returns whether it was.
 pub async fn enable(store: &dyn Store, subscription: &SubscriptionName) -> Result<bool, StoreError> {
     let enabled = LaneState::default();

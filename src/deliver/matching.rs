@@ -1,18 +1,21 @@
 //! Which subscriptions an event goes to.
 
 use std::cell::LazyCell;
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::model::event::{Event, Route};
-use crate::model::id::SubscriptionName;
+use crate::model::event::{Event, EventType, Route};
+use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::subscription::{Mismatch, Subscription};
 use crate::telemetry::SharedTelemetry;
 
-/// All subscriptions, asked of every event.
+/// All subscriptions, asked of every event. A set never changes; another one takes its place.
 #[derive(Debug)]
 pub struct SubscriptionSet {
-    entries: Vec<Entry>,
+    entries: Vec<Arc<Entry>>,
+    by_name: HashMap<SubscriptionName, usize>,
+    interested: Mutex<Interested>,
     telemetry: SharedTelemetry,
 }
 
@@ -23,14 +26,41 @@ struct Entry {
     failure_told: AtomicBool,
 }
 
+/// Which entries want the events of a connector that have a type, found out when there is the first such event.
+/// Patterns look at nothing else of an event, so most events cost no pattern at all.
+#[derive(Debug, Default)]
+struct Interested {
+    by_kind: HashMap<(ConnectorName, EventType), Arc<[usize]>>,
+    /// How many entries that holds in all.
+    held: usize,
+}
+
+/// The most that is remembered of who is interested. Beyond that it is found out anew.
+const MOST_HELD: usize = 1 << 20;
+
 impl SubscriptionSet {
-    /// Returns the set of these subscriptions.
+    /// Returns the set of these subscriptions, whose names differ.
     pub fn new(subscriptions: Vec<Arc<Subscription>>, telemetry: SharedTelemetry) -> Self {
-        let entries = subscriptions
-            .into_iter()
-            .map(|subscription| Entry { subscription, failure_told: AtomicBool::new(false) })
-            .collect();
-        Self { entries, telemetry }
+        Self::of(subscriptions, None, telemetry)
+    }
+
+    /// Returns the set that takes this one's place. What was told of a subscription that stays is not told again.
+    pub fn replaced_by(&self, subscriptions: Vec<Arc<Subscription>>) -> Self {
+        Self::of(subscriptions, Some(self), Arc::clone(&self.telemetry))
+    }
+
+    fn of(subscriptions: Vec<Arc<Subscription>>, before: Option<&Self>, telemetry: SharedTelemetry) -> Self {
+        let entry = |subscription: Arc<Subscription>| {
+            let entry = before.and_then(|before| before.entry(&subscription.name));
+            match entry.filter(|entry| Arc::ptr_eq(&entry.subscription, &subscription)) {
+                Some(entry) => Arc::clone(entry),
+                None => Arc::new(Entry { subscription, failure_told: AtomicBool::new(false) }),
+            }
+        };
+        let entries: Vec<Arc<Entry>> = subscriptions.into_iter().map(entry).collect();
+        let names = entries.iter().map(|entry| entry.subscription.name.clone());
+        let by_name = names.enumerate().map(|(index, name)| (name, index)).collect();
+        Self { entries, by_name, interested: Mutex::default(), telemetry }
     }
 
     /// Returns the subscriptions, in the order they were given in.
@@ -38,24 +68,72 @@ impl SubscriptionSet {
         self.entries.iter().map(|entry| &entry.subscription)
     }
 
+    /// Returns the subscription with this name.
+    pub fn get(&self, name: &SubscriptionName) -> Option<&Arc<Subscription>> {
+        self.entry(name).map(|entry| &entry.subscription)
+    }
+
     /// Returns what each subscription says to an event, in the order of the subscriptions.
     pub fn explain(&self, event: &Event) -> Vec<(&SubscriptionName, Result<(), Mismatch>)> {
-        // Only a filter looks at the event's JSON form, and all filters look at the same one.
-        let json = LazyCell::new(|| serde_json::to_value(event).expect("an event is written without errors"));
+        let json = json_of(event);
         let check = |entry: &Entry| {
-            let matching = &entry.subscription.matching;
-            matching.check_kind(event)?;
-            if matching.filter.is_some() { matching.check_filter(&json) } else { Ok(()) }
+            entry.subscription.matching.check_kind(event)?;
+            entry.check_filter(&json)
         };
         self.entries.iter().map(|entry| (&entry.subscription.name, check(entry))).collect()
     }
+
+    fn entry(&self, name: &SubscriptionName) -> Option<&Arc<Entry>> {
+        self.by_name.get(name).and_then(|index| self.entries.get(*index))
+    }
+
+    /// Returns the numbers of the entries whose patterns match an event.
+    fn interested(&self, event: &Event) -> Arc<[usize]> {
+        // What is remembered is whole at every step, so a panic elsewhere does not spoil it.
+        let lock = || self.interested.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = (event.connector.clone(), event.event_type.clone());
+        if let Some(found) = lock().by_kind.get(&kind) {
+            return Arc::clone(found);
+        }
+        let wants = |(_, entry): &(usize, &Arc<Entry>)| entry.subscription.matching.check_kind(event).is_ok();
+        let found: Arc<[usize]> = self.entries.iter().enumerate().filter(wants).map(|(index, _)| index).collect();
+        lock().remember(kind, &found);
+        found
+    }
+}
+
+impl Entry {
+    fn check_filter(&self, json: &impl std::ops::Deref<Target = serde_json::Value>) -> Result<(), Mismatch> {
+        let matching = &self.subscription.matching;
+        if matching.filter.is_some() { matching.check_filter(json) } else { Ok(()) }
+    }
+}
+
+impl Interested {
+    fn remember(&mut self, kind: (ConnectorName, EventType), found: &Arc<[usize]>) {
+        let size = 1 + found.len();
+        if self.held + size > MOST_HELD {
+            *self = Self::default();
+        }
+        if self.by_kind.insert(kind, Arc::clone(found)).is_none() {
+            self.held += size;
+        }
+    }
+}
+
+/// Returns the event's JSON form, made when the first filter asks for it: all filters look at the same one.
+fn json_of(event: &Event) -> LazyCell<serde_json::Value, impl FnOnce() -> serde_json::Value + '_> {
+    LazyCell::new(move || serde_json::to_value(event).expect("an event is written without errors"))
 }
 
 impl Route for SubscriptionSet {
     fn subscriptions(&self, event: &Event) -> Vec<SubscriptionName> {
+        let json = json_of(event);
         let mut matching = Vec::new();
-        for (entry, (name, answer)) in self.entries.iter().zip(self.explain(event)) {
-            match answer {
+        for index in &*self.interested(event) {
+            let entry = &self.entries[*index];
+            let name = &entry.subscription.name;
+            match entry.check_filter(&json) {
                 Ok(()) => matching.push(name.clone()),
                 Err(Mismatch::FilterFailed(error)) => {
                     let first = !entry.failure_told.swap(true, Ordering::Relaxed);
@@ -111,6 +189,7 @@ mod tests {
             ("own", &["pollhook"], &[], None),
         ]);
         check(&set, &fixture::event("orders", "updated", &json!(1)), &["all", "stars"]);
+        check(&set, &fixture::event("orders", "updated", &json!(2)), &["all", "stars"]);
         check(&set, &fixture::event("gh-rust", "created", &json!(1)), &["all", "globbed", "stars"]);
         check(&set, &fixture::event("gh-rust", "removed", &json!(1)), &["all", "globbed", "stars"]);
         check(&set, &fixture::event("gh-rust", "updated", &json!(1)), &["all", "stars"]);
@@ -128,5 +207,38 @@ mod tests {
         check(&set, &fixture::event("orders", "created", &json!({"total": 99})), &["keyed"]);
         let metrics = set.telemetry.metrics();
         assert!(metrics.contains(r#"pollhook_filter_failures_total{subscription="failing"} 2"#), "{metrics}");
+    }
+
+    #[test]
+    fn what_is_explained_is_what_happens_also_when_all_that_was_remembered_is_forgotten() {
+        let set = set(&[
+            ("all", &[], &[], None),
+            ("created", &["o*", "pollhook"], &["created"], Some(".data > 1")),
+            ("test", &["pollhook"], &["test"], None),
+        ]);
+        for round in 0..3 {
+            for (connector, action) in [("orders", "created"), ("orders", "removed"), ("pollhook", "test"), ("x", "y")]
+            {
+                let event = fixture::event(connector, action, &json!(round));
+                let explained = set.explain(&event).into_iter().filter(|(_, answer)| answer.is_ok());
+                let explained: Vec<_> = explained.map(|(name, _)| name.clone()).collect();
+                assert_eq!(set.subscriptions(&event), explained, "{connector}.{action}");
+            }
+            set.interested.lock().unwrap_or_else(PoisonError::into_inner).held = MOST_HELD;
+        }
+        assert!(set.interested.lock().unwrap_or_else(PoisonError::into_inner).by_kind.len() <= 4);
+    }
+
+    #[test]
+    fn a_failing_filter_that_stays_is_told_of_once() {
+        let before = set(&[("failing", &[], &[], Some("error"))]);
+        before.subscriptions(&fixture::event("orders", "created", &json!(1)));
+        let stays: Vec<_> = before.all().cloned().collect();
+        let after = before.replaced_by(stays);
+        let told = |set: &SubscriptionSet| set.entries[0].failure_told.load(Ordering::Relaxed);
+        assert!(told(&before) && told(&after));
+        let mut subscription = fixture::subscription("failing", "http://localhost/");
+        subscription.matching.filter = Some(Expression::parse("error").expect("an expression"));
+        assert!(!told(&after.replaced_by(vec![Arc::new(subscription)])));
     }
 }

@@ -5,18 +5,20 @@
 
 mod authorize;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod lane;
 mod matching;
 mod news;
+mod registry;
 mod render;
 mod request;
 mod send;
 mod sign;
 mod verdict;
 
-pub use lane::{DeliverContext, Lane, disabled, enable};
+pub use lane::{DeliverContext, Lane, disable, disabled, enable};
 pub use matching::SubscriptionSet;
+pub use registry::{Change, Made, Present, Registry, Standing, signing_secrets};
 pub use render::{Recipe, RenderError, Rendered, Renderer};
 pub use request::{KeyDescription, RequestDescription, RequestWriter, SignatureDescription, Unsendable};
 pub use sign::{NoSecretInUse, SignatureOfKey, Signer, VerifyError, VerifyingKey, verify};

@@ -145,6 +145,14 @@ impl SigningSecret {
         }
     }
 
+    /// Returns the secret as it is written.
+    pub fn to_text(&self) -> Secret {
+        Secret::new(match self {
+            Self::Hmac(key) => format!("whsec_{}", STANDARD.encode(key.expose_secret())),
+            Self::Ed25519(seed) => format!("whsk_{}", STANDARD.encode(seed.expose_secret())),
+        })
+    }
+
     /// Returns a new random `whsec_…` of 32 bytes, as text.
     pub fn generate() -> Secret {
         let mut key = [0; 32];
@@ -170,6 +178,9 @@ mod tests {
     fn signing_secrets_are_checked_and_never_shown() {
         let secret = SigningSecret::parse(SigningSecret::generate().expose()).expect("a generated secret is valid");
         assert_eq!(format!("{secret:?}"), "whsec_***");
+        for text in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="] {
+            assert_eq!(SigningSecret::parse(text).expect("a secret").to_text().expose(), text);
+        }
         let check = |text: &str| SigningSecret::parse(text).expect_err(text);
         assert_eq!(check("hunter2"), SigningSecretError::Prefix);
         assert_eq!(check("whsec_???"), SigningSecretError::Base64);

@@ -22,39 +22,47 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::Configuration;
+use crate::config::{Configuration, Definitions};
+use crate::deliver::Registry;
 use crate::model::change::Decide;
 use crate::model::connector::Connector;
-use crate::model::id::{ConnectorName, SubscriptionName};
+use crate::model::id::ConnectorName;
 use crate::model::secret::Secret;
-use crate::model::subscription::Subscription;
 use crate::store::SharedStore;
 use crate::telemetry::SharedTelemetry;
 
 /// What the resources are made from.
 pub struct ServerState {
     connectors: BTreeMap<ConnectorName, Arc<Connector>>,
-    subscriptions: BTreeMap<SubscriptionName, Arc<Subscription>>,
     token: Option<Secret>,
+    registry: Arc<Registry>,
+    definitions: Arc<Definitions>,
     store: SharedStore,
     decide: Arc<dyn Decide>,
     clock: SharedClock,
     telemetry: SharedTelemetry,
 }
 
+/// What the server asks, and has things done by.
+pub struct ServerParts {
+    /// The subscriptions as they are at present.
+    pub registry: Arc<Registry>,
+    /// Reads the subscriptions that are made here.
+    pub definitions: Arc<Definitions>,
+    pub store: SharedStore,
+    /// Carries out what is decided about changes that are held.
+    pub decide: Arc<dyn Decide>,
+    pub clock: SharedClock,
+    pub telemetry: SharedTelemetry,
+}
+
 impl ServerState {
-    /// Returns the state of a server for this configuration and store, that has decisions carried out by `decide`.
-    pub fn new(
-        configuration: &Configuration,
-        store: SharedStore,
-        decide: Arc<dyn Decide>,
-        clock: SharedClock,
-        telemetry: SharedTelemetry,
-    ) -> Self {
+    /// Returns the state of a server for this configuration.
+    pub fn new(configuration: &Configuration, parts: ServerParts) -> Self {
         let connectors = configuration.connectors.iter().map(|one| (one.name.clone(), one.clone())).collect();
-        let subscriptions = configuration.subscriptions.iter().map(|one| (one.name.clone(), one.clone())).collect();
         let token = configuration.server.token.clone();
-        Self { connectors, subscriptions, token, store, decide, clock, telemetry }
+        let ServerParts { registry, definitions, store, decide, clock, telemetry } = parts;
+        Self { connectors, token, registry, definitions, store, decide, clock, telemetry }
     }
 }
 
@@ -70,9 +78,8 @@ fn router(state: Arc<ServerState>) -> Router {
         .nest("/v1/connectors/{name}", connectors::routes())
         // The slash of a name such as `prices/rome` may be written as it is, unless what follows it is a word below.
         .nest("/v1/connectors/{name}/{element}", connectors::routes())
-        .route("/v1/subscriptions", get(subscriptions::list))
-        .route("/v1/subscriptions/{name}", get(subscriptions::one))
-        .route("/v1/subscriptions/{name}/enable", post(subscriptions::enable))
+        .route("/v1/subscriptions", get(subscriptions::list).post(subscriptions::create))
+        .nest("/v1/subscriptions/{name}", subscriptions::routes())
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::one))
         .route("/v1/deliveries", get(deliveries::list))

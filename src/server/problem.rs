@@ -1,11 +1,13 @@
 //! Errors of the admin API, in the form of RFC 9457.
 
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::config::{DefinitionMistake, DefinitionMistakes};
 use crate::store::StoreError;
 use crate::telemetry::describe_error;
 
@@ -14,17 +16,34 @@ use crate::telemetry::describe_error;
 pub struct Problem {
     status: StatusCode,
     detail: String,
+    /// Everything that is wrong with what was sent, each with its place in it.
+    errors: Vec<DefinitionMistake>,
 }
 
 impl Problem {
     /// Returns a problem with this status; `detail` says what is wrong and what to do.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into() }
+        Self { status, detail: detail.into(), errors: Vec::new() }
     }
 
     /// Returns the problem of asking for something that is not there.
     pub fn not_found(what: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("there is no {what}"))
+    }
+
+    /// Returns the problem of what clashes with how things are; `detail` says what to do.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// Returns the problem of something that was understood and is wrong.
+    pub fn mistakes(errors: Vec<DefinitionMistake>) -> Self {
+        let detail = match errors.as_slice() {
+            [mistake] if mistake.pointer.is_empty() => mistake.detail.clone(),
+            [mistake] => format!("{}: {}", mistake.pointer, mistake.detail),
+            _ => format!("there are {} mistakes in it; `errors` says where and what", errors.len()),
+        };
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
     }
 
     /// Returns the problem of a request that cannot be understood.
@@ -35,15 +54,30 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({
+        let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         response
+    }
+}
+
+impl From<DefinitionMistakes> for Problem {
+    fn from(mistakes: DefinitionMistakes) -> Self {
+        Self::mistakes(mistakes.0)
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{ServerState, run};
+use super::{ServerParts, ServerState, run};
 use crate::clock::ManualClock;
-use crate::config::{Environment, load};
+use crate::config::{Definitions, Environment, load};
+use crate::deliver::Registry;
 use crate::http::header::HeaderMap;
 use crate::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method};
 use crate::model::change::{Decide, Decided, Decision, DecisionError};
@@ -63,42 +64,60 @@ impl Decide for Fake {
 }
 
 /// A server under test.
-struct Server {
+pub(super) struct Server {
     address: String,
-    store: Arc<MemoryStore>,
+    pub store: Arc<MemoryStore>,
+    pub registry: Arc<Registry>,
     decide: Arc<Fake>,
 }
 
 /// Runs a test beside a server for it.
-async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
+pub(super) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server) -> F) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config.toml");
     std::fs::write(&path, CONFIGURATION).expect("a file");
     let configuration = load(&path, &Environment::from([])).expect("a right configuration");
     let (store, decide) = (MemoryStore::new(), Arc::<Fake>::default());
     let clock = ManualClock::starting_at(at(2));
-    let state = ServerState::new(&configuration, store.clone(), decide.clone(), clock, Telemetry::shared());
+    let telemetry = Telemetry::shared();
+    let registry = Registry::new(configuration.subscriptions.clone(), Vec::new(), store.clone(), telemetry.clone());
+    let parts = ServerParts {
+        registry: registry.clone(),
+        definitions: Arc::new(Definitions::of(&configuration.connectors)),
+        store: store.clone(),
+        decide: decide.clone(),
+        clock,
+        telemetry,
+    };
+    let state = ServerState::new(&configuration, parts);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("an address"));
     let stop = CancellationToken::new();
     let tested = async {
-        test(Server { address, store, decide }).await;
+        test(Server { address, store, registry: registry.clone(), decide }).await;
         stop.cancel();
     };
-    let (served, ()) = tokio::join!(run(listener, Arc::new(state), stop.clone()), tested);
+    let (served, (), ()) =
+        tokio::join!(run(listener, Arc::new(state), stop.clone()), registry.run(stop.clone()), tested);
     served.expect("the server ends well");
 }
 
 impl Server {
-    async fn ask(&self, method: Method, path: &str) -> (u16, Value) {
+    /// Returns the status and the body of an answer; an empty body is `null`.
+    pub async fn send(&self, method: Method, path: &str, headers: HeaderMap, body: &str) -> (u16, Value) {
         let url = format!("{}{path}", self.address).parse().expect("a URL");
-        let request = HttpRequest { method, url, headers: HeaderMap::new(), body: Vec::new().into() };
+        let request = HttpRequest { method, url, headers, body: body.to_owned().into() };
         let limits = Limits { deadline: Duration::from_secs(30), body: BodyLimit::Refuse(ByteSize::mebibytes(1)) };
         let response = HttpClient::new().expect("a client").send(request, limits).await.expect("an answer");
-        (response.status, serde_json::from_slice(&response.body).expect("JSON"))
+        let body = if response.body.is_empty() { b"null".as_slice() } else { &response.body };
+        (response.status, serde_json::from_slice(body).expect("JSON"))
     }
 
-    async fn get(&self, path: &str) -> Value {
+    async fn ask(&self, method: Method, path: &str) -> (u16, Value) {
+        self.send(method, path, HeaderMap::new(), "").await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.ask(Method::GET, path).await;
         assert_eq!(status, 200, "{path}: {body}");
         body

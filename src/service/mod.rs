@@ -1,8 +1,10 @@
-//! Starts, supervises and stops everything that runs: the server, a poll loop per connector, a lane per subscription,
-//! and the pruning of what retention no longer keeps.
+//! Starts, supervises and stops everything that runs: the server, a poll loop per connector, a lane for each subscription
+//! that there is at present, and the pruning of what retention no longer keeps.
 
 mod decisions;
+mod lanes;
 mod retention;
+mod stored;
 pub mod supervisor;
 
 use std::future::Future;
@@ -12,13 +14,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::clock::SharedClock;
-use crate::config::Configuration;
-use crate::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet};
+use crate::config::{Configuration, Definitions};
+use crate::deliver::{DeliverContext, Renderer};
 use crate::http::{HttpClient, HttpError};
-use crate::model::event::Route;
-use crate::model::id::SubscriptionName;
 use crate::poll::{FetchContext, PollContext, Poller, driver};
-use crate::server::{self, ServerState};
+use crate::server::{self, ServerParts, ServerState};
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::SharedTelemetry;
 
@@ -42,6 +42,8 @@ pub struct Service {
 pub enum ServiceError {
     #[error("the HTTP client cannot be set up")]
     Client(#[source] HttpError),
+    #[error("the subscriptions that were made over the API cannot be read")]
+    Subscriptions(#[source] StoreError),
     #[error("the task {0} failed, and the service cannot go on without it")]
     Task(String),
     #[error("the store could not be closed")]
@@ -53,7 +55,10 @@ pub enum ServiceError {
 pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError> {
     let Service { configuration, store, listener, clock, telemetry } = service;
     let http = HttpClient::new().map_err(ServiceError::Client)?;
-    let route: Arc<dyn Route> = Arc::new(SubscriptionSet::new(configuration.subscriptions.clone(), telemetry.clone()));
+    let definitions = Arc::new(Definitions::of(&configuration.connectors));
+    let registry = stored::registry(&configuration, &definitions, store.clone(), telemetry.clone())
+        .await
+        .map_err(ServiceError::Subscriptions)?;
     let mut supervisor = Supervisor::new(clock.clone());
 
     let poll_context = PollContext {
@@ -61,14 +66,22 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
             .with_hosts(configuration.hosts.clone())
             .keeping_grants_in(store.clone()),
         store: store.clone(),
-        route: route.clone(),
+        route: registry.clone(),
     };
     let pollers = configuration.connectors.iter().map(|connector| Poller::new(connector.clone(), poll_context.clone()));
     let pollers: Vec<Poller> = pollers.collect();
     let credentials = poll_context.fetching.credentials.clone();
 
     let decisions = Arc::new(Decisions::new(&pollers, clock.clone()));
-    let state = Arc::new(ServerState::new(&configuration, store.clone(), decisions, clock.clone(), telemetry.clone()));
+    let parts = ServerParts {
+        registry: registry.clone(),
+        definitions,
+        store: store.clone(),
+        decide: decisions,
+        clock: clock.clone(),
+        telemetry: telemetry.clone(),
+    };
+    let state = Arc::new(ServerState::new(&configuration, parts));
     let listener = Mutex::new(Some(listener));
     supervisor.start(
         TaskKind { name: "server".to_owned(), on_failure: OnFailure::StopService, on_cancel: OnCancel::Finish },
@@ -97,36 +110,39 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
         http,
         store: store.clone(),
         clock: clock.clone(),
-        route,
+        route: registry.clone(),
         renderer: Arc::new(Renderer::default()),
         credentials: credentials.clone(),
         telemetry: telemetry.clone(),
     };
-    for subscription in &configuration.subscriptions {
-        let (subscription, context) = (subscription.clone(), deliver_context.clone());
-        supervisor.start(
-            TaskKind {
-                name: format!("deliver {}", subscription.name),
-                on_failure: OnFailure::Restart,
-                on_cancel: OnCancel::Finish,
-            },
-            move |stop| {
-                let lane = Lane::new(subscription.clone(), context.clone());
-                async move {
-                    lane.run(stop).await;
-                    Ok(())
-                }
-            },
-        );
-    }
+    let (changed, laned) = (registry.clone(), registry.clone());
+    supervisor.start(
+        TaskKind { name: "registry".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Finish },
+        move |stop| {
+            let registry = changed.clone();
+            async move {
+                registry.run(stop).await;
+                Ok(())
+            }
+        },
+    );
+    let starter = supervisor.starter();
+    supervisor.start(
+        TaskKind { name: "lanes".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Finish },
+        move |stop| {
+            let lanes = lanes::keep(laned.clone(), deliver_context.clone(), starter.clone(), stop);
+            async move {
+                lanes.await;
+                Ok(())
+            }
+        },
+    );
 
     let retention = configuration.retention;
     let (pruned, pruning_clock) = (store.clone(), clock.clone());
-    let subscriptions: Arc<[SubscriptionName]> =
-        configuration.subscriptions.iter().map(|one| one.name.clone()).collect();
     supervisor.start(
         TaskKind { name: "retention".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Drop },
-        move |_stop| retention::run(pruned.clone(), pruning_clock.clone(), retention, subscriptions.clone()),
+        move |_stop| retention::run(pruned.clone(), pruning_clock.clone(), retention, registry.clone()),
     );
 
     let ended = supervisor.run_until(shutdown, GRACE).await;

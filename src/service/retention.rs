@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::SharedClock;
-use crate::model::id::SubscriptionName;
+use crate::deliver::Registry;
 use crate::service::supervisor::TaskError;
 use crate::store::{Retention, SharedStore};
 
@@ -17,16 +17,16 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(250);
 /// The wait between two rounds.
 const BETWEEN_ROUNDS: Duration = Duration::from_secs(5 * 60);
 
-/// Prunes for as long as it is polled; what waits for none of the subscriptions is not kept for ever either. Dropping
+/// Prunes for as long as it is polled; what waits for none of the present subscriptions is not kept for ever either. Dropping
 /// it at any point loses nothing.
 pub async fn run(
     store: SharedStore,
     clock: SharedClock,
     retention: Retention,
-    subscriptions: Arc<[SubscriptionName]>,
+    registry: Arc<Registry>,
 ) -> Result<(), TaskError> {
     loop {
-        let pruned = store.prune(clock.now(), retention, &subscriptions, STEP).await?;
+        let pruned = store.prune(clock.now(), retention, &registry.present().names(), STEP).await?;
         if pruned.events > 0 || pruned.deliveries > 0 {
             tracing::debug!(
                 events = pruned.events,

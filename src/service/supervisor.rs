@@ -6,8 +6,10 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::SharedClock;
 use crate::telemetry::describe_error;
@@ -51,9 +53,31 @@ pub struct Failed {
 
 /// Starts tasks, restarts those that fail, and ends them together.
 pub struct Supervisor {
-    clock: SharedClock,
+    starter: Starter,
+    started: mpsc::UnboundedReceiver<BoxFuture<'static, Option<Failed>>>,
     tasks: JoinSet<Option<Failed>>,
+}
+
+/// Starts tasks, also while the others run.
+#[derive(Clone)]
+pub struct Starter {
+    clock: SharedClock,
+    started: mpsc::UnboundedSender<BoxFuture<'static, Option<Failed>>>,
     stop: CancellationToken,
+}
+
+/// A task that was started. Dropping this tells it to finish.
+#[derive(Debug)]
+pub struct Running {
+    _stop: DropGuard,
+    ended: CancellationToken,
+}
+
+impl Running {
+    /// Returns what is cancelled when the task is over.
+    pub fn ended(&self) -> CancellationToken {
+        self.ended.clone()
+    }
 }
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -65,23 +89,24 @@ const STABLE_AFTER: Duration = Duration::from_secs(5 * 60);
 impl Supervisor {
     /// Returns a supervisor without tasks.
     pub fn new(clock: SharedClock) -> Self {
-        Self { clock, tasks: JoinSet::new(), stop: CancellationToken::new() }
+        let (sender, started) = mpsc::unbounded_channel();
+        let starter = Starter { clock, started: sender, stop: CancellationToken::new() };
+        Self { starter, started, tasks: JoinSet::new() }
     }
 
-    /// Starts a task. `make` is called anew for each restart, with the token that tells it to finish.
+    /// Returns what starts tasks while the others run.
+    pub fn starter(&self) -> Starter {
+        self.starter.clone()
+    }
+
+    /// Starts a task that runs as long as the service. `make` is called anew for each restart, with the token that tells
+    /// it to finish.
     pub fn start<Make, Task>(&mut self, kind: TaskKind, make: Make)
     where
         Make: Fn(CancellationToken) -> Task + Send + 'static,
         Task: Future<Output = Result<(), TaskError>> + Send + 'static,
     {
-        let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        self.tasks.spawn(async move {
-            let supervised = keep_running(&kind, make, clock, stop.clone());
-            match kind.on_cancel {
-                OnCancel::Finish => supervised.await,
-                OnCancel::Drop => stop.run_until_cancelled(supervised).await.flatten(),
-            }
-        });
+        self.tasks.spawn(supervised(kind, make, self.starter.clock.clone(), self.starter.stop.clone()));
     }
 
     /// Waits until `shutdown` ends or a task fails that the service cannot be without; then tells all tasks to
@@ -90,10 +115,15 @@ impl Supervisor {
         let failed = {
             let failure = async {
                 loop {
-                    match self.tasks.join_next().await {
-                        Some(Ok(Some(failed))) => break failed,
-                        Some(_) => {}
-                        None => std::future::pending().await,
+                    tokio::select! {
+                        Some(started) = self.started.recv() => {
+                            self.tasks.spawn(started);
+                        }
+                        Some(ended) = self.tasks.join_next() => {
+                            if let Ok(Some(failed)) = ended {
+                                break failed;
+                            }
+                        }
                     }
                 }
             };
@@ -103,12 +133,14 @@ impl Supervisor {
             }
         };
         tracing::info!(tasks = self.tasks.len(), "stopping: finishing what is under way");
-        self.stop.cancel();
-        let deadline = self.clock.now() + grace;
+        // What was to be started is dropped: it did not begin.
+        drop(self.started);
+        self.starter.stop.cancel();
+        let deadline = self.starter.clock.now() + grace;
         let all_ended = async { while self.tasks.join_next().await.is_some() {} };
         let in_time = tokio::select! {
             () = all_ended => true,
-            () = self.clock.sleep_until(deadline) => false,
+            () = self.starter.clock.sleep_until(deadline) => false,
         };
         if !in_time {
             tracing::warn!(
@@ -118,6 +150,46 @@ impl Supervisor {
             self.tasks.shutdown().await;
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Starter {
+    /// Starts a task that runs until the service stops or what this returns is dropped. `make` is called as in
+    /// [`Supervisor::start`]. While the service stops, nothing is started.
+    pub fn start<Make, Task>(&self, kind: TaskKind, make: Make) -> Running
+    where
+        Make: Fn(CancellationToken) -> Task + Send + 'static,
+        Task: Future<Output = Result<(), TaskError>> + Send + 'static,
+    {
+        let (stop, ended) = (self.stop.child_token(), CancellationToken::new());
+        let running = Running { _stop: stop.clone().drop_guard(), ended: ended.clone() };
+        let (clock, over) = (self.clock.clone(), ended.drop_guard());
+        let task = async move {
+            let failed = supervised(kind, make, clock, stop).await;
+            drop(over);
+            failed
+        };
+        // If nobody takes it any more, it is dropped here and counts as over.
+        let _ = self.started.send(task.boxed());
+        running
+    }
+}
+
+/// Runs a task until it ends well or is to be given up.
+async fn supervised<Make, Task>(
+    kind: TaskKind,
+    make: Make,
+    clock: SharedClock,
+    stop: CancellationToken,
+) -> Option<Failed>
+where
+    Make: Fn(CancellationToken) -> Task,
+    Task: Future<Output = Result<(), TaskError>>,
+{
+    let running = keep_running(&kind, make, clock, stop.clone());
+    match kind.on_cancel {
+        OnCancel::Finish => running.await,
+        OnCancel::Drop => stop.run_until_cancelled(running).await.flatten(),
     }
 }
 
@@ -236,6 +308,48 @@ mod tests {
             clock.advance(GRACE);
         });
         assert_eq!(stopping.0, Ok(()));
+    }
+
+    /// Starts a task that counts itself while it runs.
+    fn start_counting(starter: &Starter, name: &str, count: &Arc<AtomicU32>) -> Running {
+        let count = Arc::clone(count);
+        starter.start(kind(name, OnFailure::Restart, OnCancel::Finish), move |stop| {
+            let count = Arc::clone(&count);
+            async move {
+                count.fetch_add(1, Ordering::Relaxed);
+                stop.cancelled().await;
+                count.fetch_sub(1, Ordering::Relaxed);
+                Ok(())
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn single_tasks_start_and_end_while_others_run() {
+        let supervisor = Supervisor::new(ManualClock::starting_at(Timestamp::EPOCH));
+        let (starter, count, enough) = (supervisor.starter(), Arc::new(AtomicU32::new(0)), CancellationToken::new());
+        let becomes = async |expected| {
+            while count.load(Ordering::Relaxed) != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        let test = async {
+            let (first, second) =
+                (start_counting(&starter, "first", &count), start_counting(&starter, "second", &count));
+            becomes(2).await;
+            let ended = first.ended();
+            assert!(!ended.is_cancelled());
+            drop(first);
+            ended.cancelled().await;
+            becomes(1).await;
+            enough.cancel();
+            second
+        };
+        let (ended, second) = tokio::join!(supervisor.run_until(enough.cancelled(), GRACE), test);
+        assert_eq!((ended, count.load(Ordering::Relaxed)), (Ok(()), 0));
+        second.ended().cancelled().await;
+        start_counting(&starter, "late", &count).ended().cancelled().await;
+        assert_eq!(count.load(Ordering::Relaxed), 0, "nothing starts once the service has stopped");
     }
 
     const GRACE: Duration = Duration::from_secs(20);

@@ -11,6 +11,7 @@ pub mod memory;
 mod guard;
 mod sled;
 mod state;
+mod subscriptions;
 mod wake;
 
 use std::sync::Arc;
@@ -31,11 +32,12 @@ use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 pub use state::{ConnectorState, Hold, Pass, RulesMemory};
+pub use subscriptions::{StoredSubscription, SubscriptionStore};
 
 /// Everything that a store does.
-pub trait Store: PollStore + DeliveryStore + HistoryStore {}
+pub trait Store: PollStore + DeliveryStore + HistoryStore + SubscriptionStore {}
 
-impl<S: PollStore + DeliveryStore + HistoryStore> Store for S {}
+impl<S: PollStore + DeliveryStore + HistoryStore + SubscriptionStore> Store for S {}
 
 /// A store that many tasks share.
 pub type SharedStore = Arc<dyn Store>;

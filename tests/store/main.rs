@@ -3,6 +3,7 @@
 mod conformance;
 mod full_disk;
 mod histories;
+mod made;
 mod opening;
 mod support;
 

@@ -92,7 +92,7 @@ fn print_subscriptions(subscriptions: &[SubscriptionView], output: &mut Output) 
         let colour = match status {
             LaneStatus::Ok => Colour::Green,
             LaneStatus::Retrying | LaneStatus::Paused => Colour::Yellow,
-            LaneStatus::Disabled => Colour::Red,
+            LaneStatus::Failing | LaneStatus::Disabled => Colour::Red,
         };
         Cell::painted(colour, status.as_str())
     };

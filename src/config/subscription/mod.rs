@@ -17,7 +17,7 @@ use crate::model::event::ServiceNews;
 use crate::model::id::SubscriptionName;
 use crate::model::pattern::Pattern;
 use crate::model::secret::{Redactor, Secret};
-use crate::model::subscription::{Matching, Origin, Subscription};
+use crate::model::subscription::{Matching, Subscription};
 
 /// Headers that each delivery has of its own.
 const OWN_HEADERS: [&str; 8] = [
@@ -61,7 +61,7 @@ pub(super) fn subscription(
     Some(Subscription {
         name: name?,
         url: url?,
-        origin: Origin::Configuration,
+        origin: scope.origin,
         matching,
         content: content?,
         signing: signing?,

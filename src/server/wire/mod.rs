@@ -1,6 +1,7 @@
 //! What the admin API answers, as the commands read it.
 
 mod connector;
+mod subscription;
 
 use std::time::Duration;
 
@@ -10,15 +11,20 @@ use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
-use crate::store::{DeliveryStateName, Disabled, LaneCounts};
+use crate::store::DeliveryStateName;
 
 pub use connector::{ConnectorStatus, ConnectorView, DecisionAnswer, HeldCounts, NextPoll};
+pub use subscription::{
+    ChangedSubscription, DisableRequest, LaneStatus, MadeView, RotateRequest, SubscriptionView, TestAnswer,
+    TestHindrance,
+};
 
 /// A part of a list, and where the next part begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct List<T> {
     pub data: Vec<T>,
-    /// To be given as `before` to get what follows; absent at the end of the list.
+    /// To be given as `before`, or as `after` where a list goes by name, to get what follows; absent at the end of the
+    /// list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -36,49 +42,8 @@ impl<T> List<T> {
     }
 }
 
-/// A subscription and its lane.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct SubscriptionView {
-    pub name: SubscriptionName,
-    /// Secrets taken out.
-    pub url: String,
-    pub status: LaneStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disabled: Option<Disabled>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paused_until: Option<Timestamp>,
-    /// Counted up to [`MOST_COUNTED`].
-    pub deliveries: LaneCounts,
-}
-
 /// Deliveries are counted up to here; a count that has reached it means "so many or more".
 pub const MOST_COUNTED: usize = 10_000;
-
-/// How a subscription's lane is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LaneStatus {
-    /// Nothing is amiss.
-    Ok,
-    /// Some deliveries wait to be attempted again.
-    Retrying,
-    /// The receiver asked for a pause.
-    Paused,
-    /// Nothing is sent until someone enables it.
-    Disabled,
-}
-
-impl LaneStatus {
-    /// Returns the word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Retrying => "retrying",
-            Self::Paused => "paused",
-            Self::Disabled => "disabled",
-        }
-    }
-}
 
 /// An event and where it goes.
 #[derive(Debug, Clone, Serialize, Deserialize)]

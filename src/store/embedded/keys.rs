@@ -21,6 +21,7 @@ const SET_ASIDE: u8 = b'W';
 const POLL: u8 = b'R';
 const GRANT: u8 = b'G';
 const ADDED: u8 = b'T';
+const SUBSCRIPTION: u8 = b'U';
 
 const FIRST: u8 = 0;
 const AGAIN: u8 = 1;
@@ -127,6 +128,16 @@ pub(super) fn grant(id: &BodyHash) -> Vec<u8> {
     let mut key = vec![GRANT];
     key.extend_from_slice(&id.0);
     key
+}
+
+/// A subscription that was made over the API.
+pub(super) fn subscription(name: &SubscriptionName) -> Vec<u8> {
+    named(SUBSCRIPTION, name.as_str(), &[])
+}
+
+/// All subscriptions that were made over the API.
+pub(super) fn subscriptions() -> KeyRange {
+    KeyRange { from: vec![SUBSCRIPTION], to: vec![SUBSCRIPTION + 1] }
 }
 
 pub(super) fn event(id: EventId) -> Vec<u8> {

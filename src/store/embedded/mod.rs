@@ -10,6 +10,7 @@ mod prune;
 mod record;
 mod seen;
 mod step;
+mod subscriptions;
 mod value;
 
 use std::collections::HashMap;
@@ -20,7 +21,7 @@ use self::committer::{Committer, Transaction};
 use self::keys::Place;
 use self::leases::{Leases, lock};
 use self::prune::Pruning;
-use self::value::{Groups, Prepared, damaged, seal, unseal_whole};
+use self::value::{Body, Groups, Prepared, damaged, seal, unseal, unseal_whole};
 use super::StoreError;
 use super::guard::{self, Canary};
 use super::kv::{Batch, KeyValue};
@@ -134,6 +135,31 @@ impl EmbeddedStore {
     async fn commit_batch(&self, batch: Batch) -> Result<(), StoreError> {
         self.commit(move |transaction, _| {
             transaction.append(batch);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes durable that a key has this body, of any size, or none.
+    async fn replace(&self, key: Vec<u8>, body: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let mut value = None;
+        if let Some(body) = body {
+            let prepared = self.core.groups.prepare(key.clone(), &body);
+            for pieces in prepared.before {
+                self.commit_batch(pieces).await?;
+            }
+            value = Some(prepared.value);
+        }
+        self.commit(move |transaction, _| {
+            if let Some(earlier) = transaction.get(&key)?
+                && let Body::InPieces(reference) = unseal(&key, &earlier)?
+            {
+                reference.delete(transaction.batch());
+            }
+            match value {
+                Some(value) => transaction.put(key, value),
+                None => transaction.delete(key),
+            }
             Ok(())
         })
         .await

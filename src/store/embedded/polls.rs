@@ -10,7 +10,7 @@ use super::history::walk;
 use super::leases::lock;
 use super::seen::{self, OpenLeaf};
 use super::step::{End, Items, Step};
-use super::value::{Body, Prepared, assemble, damaged, load, unseal};
+use super::value::{assemble, damaged, load};
 use super::{Core, EmbeddedStore, announce, keys};
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, LeaseToken};
@@ -108,20 +108,7 @@ impl PollStore for EmbeddedStore {
     }
 
     async fn keep_grant(&self, id: BodyHash, grant: Secret) -> Result<(), StoreError> {
-        let Prepared { key, value, before } = self.core.groups.prepare(keys::grant(&id), grant.expose().as_bytes());
-        for pieces in before {
-            self.commit_batch(pieces).await?;
-        }
-        self.commit(move |transaction, _| {
-            if let Some(earlier) = transaction.get(&key)?
-                && let Body::InPieces(reference) = unseal(&key, &earlier)?
-            {
-                reference.delete(transaction.batch());
-            }
-            transaction.put(key, value);
-            Ok(())
-        })
-        .await
+        self.replace(keys::grant(&id), Some(grant.expose().as_bytes().to_vec())).await
     }
 
     async fn commit_items(&self, lease: &PollLease, part: PollPart) -> Result<(), StoreError> {

@@ -6,13 +6,14 @@
 mod deliveries;
 mod history;
 mod polls;
+mod subscriptions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::polls::Connector;
 use super::wake::Wakes;
-use super::{DeliveryLease, LaneState, Retention, StoreError};
+use super::{DeliveryLease, LaneState, Retention, StoreError, StoredSubscription};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::fingerprint::BodyHash;
@@ -34,6 +35,7 @@ struct Inner {
     events: BTreeMap<EventId, RoutedEvent>,
     lanes: HashMap<SubscriptionName, Lane>,
     grants: HashMap<BodyHash, Secret>,
+    subscriptions: BTreeMap<SubscriptionName, StoredSubscription>,
     /// The last event that pruning looked at.
     pruned_to: Option<EventId>,
 }
