@@ -3,7 +3,6 @@
 
 #[path = "support/process.rs"]
 mod process;
-#[expect(dead_code, reason = "the tests of deliveries use all of it")]
 #[path = "support/service.rs"]
 mod service;
 #[expect(dead_code, reason = "the tests of faults use all of it")]
@@ -16,6 +15,8 @@ mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pollhook::http::Method;
@@ -80,6 +81,18 @@ impl Issuer {
         self.connector(name, &grant)
     }
 
+    /// Returns subscriptions whose receiver takes the access tokens of a client's secret.
+    fn subscriptions(&self, count: u64) -> String {
+        let Self { origin, .. } = self;
+        let one = |number: u64| {
+            format!(
+                "[subscriptions.s{number}]\nurl = \"{origin}/orders\"\nauth.oauth2 = {{ token_url = \"{origin}/token\", \
+                 client_id = \"machine\", client_secret = \"machine: s3cret & more\", scope = \"read\" }}\n"
+            )
+        };
+        (0..count).map(one).collect()
+    }
+
     fn connector(&self, name: &str, client: &str) -> String {
         let Self { origin, .. } = self;
         format!(
@@ -103,6 +116,94 @@ async fn fifty_connectors_share_a_token_and_replace_it_once() {
     issuer.answered(3 * CONNECTORS).await;
     assert_eq!(issuer.count("tokens").await, 2);
     assert!(issuer.count("unauthorized").await <= CONNECTORS);
+    assert_eq!(failures(&service), [""; 0]);
+    service.stop().await;
+}
+
+/// A source that lists more and more orders.
+struct Shop {
+    source: Source,
+    orders: Arc<AtomicU64>,
+}
+
+impl Shop {
+    async fn start() -> Self {
+        let orders = Arc::new(AtomicU64::new(1));
+        let listed = Arc::clone(&orders);
+        let source = Source::start(move |_| {
+            let orders = (1..=listed.load(Ordering::Relaxed)).map(|id| json!({ "id": id })).collect::<Vec<_>>();
+            Reply::json(Value::from(orders).to_string())
+        })
+        .await;
+        Self { source, orders }
+    }
+
+    fn add(&self, more: u64) {
+        self.orders.fetch_add(more, Ordering::Relaxed);
+    }
+
+    fn connector(&self) -> String {
+        let url = self.source.url("/orders");
+        format!(
+            "[connectors.orders]\nevery = \"1s\"\nrequest.url = \"{url}\"\nresponse.items = \".[]\"\nitem.key = \".id\"\n"
+        )
+    }
+}
+
+/// Waits until the orders that are there are taken as seen.
+async fn polled(service: &Service) {
+    wait::until("orders is polled", PATIENCE, async || {
+        let polled_at = service.get("/v1/connectors/orders").await["polled_at"].clone();
+        (!polled_at.is_null()).then_some(())
+    })
+    .await;
+}
+
+/// Waits until so many deliveries are settled, and checks that each arrived with its first attempt.
+async fn delivered_at_once(service: &Service, count: usize) {
+    let deliveries = wait::until("everything is delivered", PATIENCE, async || {
+        let deliveries = service.list("/v1/deliveries").await;
+        (deliveries.len() == count && deliveries.iter().all(|delivery| delivery["state"] != "pending"))
+            .then_some(deliveries)
+    })
+    .await;
+    for delivery in deliveries {
+        assert_eq!((&delivery["state"], &delivery["attempts"]), (&json!("delivered"), &json!(1)), "{delivery}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_lanes_share_a_token_and_replace_it_once_it_is_revoked() {
+    const LANES: u64 = 50;
+    let (issuer, shop) = (Issuer::start(600).await, Shop::start().await);
+    let home = Home::new(&(shop.connector() + &issuer.subscriptions(LANES)));
+    let service = home.start().await;
+    polled(&service).await;
+    shop.add(3);
+    delivered_at_once(&service, 150).await;
+    assert_eq!((issuer.count("tokens").await, issuer.count("unauthorized").await), (1, 0));
+
+    issuer.revoke().await;
+    shop.add(3);
+    delivered_at_once(&service, 300).await;
+    assert_eq!((issuer.count("tokens").await, issuer.count("answered").await), (2, 6 * LANES));
+    assert!(issuer.count("unauthorized").await >= 1);
+    let log = service.log().join("\n");
+    assert!(!log.contains("Bearer") && !log.contains("s3cret"), "{log}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_expire_are_replaced_before_a_delivery_fails() {
+    let (issuer, shop) = (Issuer::start(2).await, Shop::start().await);
+    let home = Home::new(&(shop.connector() + &issuer.subscriptions(1)));
+    let service = home.start().await;
+    polled(&service).await;
+    for count in 1..=5 {
+        shop.add(1);
+        delivered_at_once(&service, count).await;
+    }
+    assert!(issuer.count("tokens").await >= 2);
     assert_eq!(failures(&service), [""; 0]);
     service.stop().await;
 }

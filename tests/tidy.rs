@@ -194,7 +194,8 @@ fn ready_made_connectors_introduce_themselves() {
 #[test]
 fn documents_point_at_files_that_exist() {
     let mut offences = Vec::new();
-    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/connectors.md", "docs/configuration.md"] {
+    let guides = ["docs/connectors.md", "docs/deliveries.md", "docs/configuration.md"];
+    for name in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].into_iter().chain(guides) {
         let path = root().join(name);
         let Some(text) = read_if_there(&path) else { continue };
         let folder = path.parent().expect("a file is in a folder");
