@@ -10,11 +10,12 @@ use pollhook::config::{Environment, StoreChoice};
 use pollhook::model::auth::{Auth, ClientAuth, OAuth2Grant};
 use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
-use pollhook::model::content::DeliveryFormat;
+use pollhook::model::content::{BatchPolicy, DeliveryFormat, TooLarge};
+use pollhook::model::expression::Expression;
 use pollhook::model::pagination::PagingStyle;
 use pollhook::model::quantity::ByteSize;
 use pollhook::model::schedule::Schedule;
-use pollhook::model::signing::Signing;
+use pollhook::model::signing::{HeaderSignature, HmacAlgorithm, SignatureEncoding, Signing};
 
 #[test]
 fn every_key_means_what_it_says() {
@@ -195,6 +196,9 @@ fn what_is_not_written_has_its_documented_default() {
     let subscription = &configuration.subscriptions[0];
     assert_eq!((subscription.timeout, subscription.lane.concurrency), (Duration::from_secs(15), 8));
     assert_eq!(subscription.retry, pollhook::model::retry::RetryPolicy::default());
+    let content = &subscription.content;
+    assert_eq!((content.format, content.batch, content.body.is_none()), (DeliveryFormat::Standard, None, true));
+    assert_eq!((content.max_body, content.too_large), (ByteSize::mebibytes(1), TooLarge::DeadLetter));
     assert!(matches!(&subscription.signing, Signing::Standard(secrets) if secrets.is_empty()));
     assert!(subscription.matching.connectors.is_empty());
 }
@@ -279,4 +283,76 @@ fn elements_are_named_after_what_may_be_shown_of_them() {
     check("{ repo = \"..\" }", "");
     check("{ repos = [\"a\", \"b\"] }", "");
     check(&format!("{{ repo = \"{}\" }}", "a".repeat(65)), "");
+}
+
+/// Returns the only subscription, with these lines.
+fn subscription(lines: &str) -> std::sync::Arc<pollhook::model::subscription::Subscription> {
+    let text = format!("[subscriptions.erp]\nurl = \"https://erp.example.com/hooks\"\n{lines}");
+    let environment = Environment::from([("SECRET", "It's a Secret to Everybody")]);
+    let configuration = load_files(&[("config.toml", &text)], &environment);
+    std::sync::Arc::clone(&configuration.subscriptions[0])
+}
+
+#[test]
+fn what_a_receiver_reads_is_as_written() {
+    let formats = [
+        ("standard", DeliveryFormat::Standard),
+        ("cloudevents", DeliveryFormat::CloudEvents),
+        ("cloudevents-binary", DeliveryFormat::CloudEventsBinary),
+        ("cloudevents-batch", DeliveryFormat::CloudEventsBatch),
+        ("form", DeliveryFormat::Form),
+        ("raw", DeliveryFormat::Raw),
+    ];
+    for (name, format) in formats {
+        assert_eq!(subscription(&format!("format = \"{name}\"")).content.format, format);
+    }
+    let erp = subscription(
+        "body = \"{text: .key}\"\nbatch = { max = 7, wait = \"2s\" }\nmax_body = \"256KiB\"\n\
+         too_large = \"without-previous\"",
+    );
+    assert_eq!(erp.content.body.as_ref().map(Expression::source), Some("{text: .key}"));
+    assert_eq!(erp.content.batch, Some(BatchPolicy { max: 7, wait: Duration::from_secs(2) }));
+    assert_eq!((erp.content.max_body, erp.content.too_large), (ByteSize(256 * 1024), TooLarge::WithoutPrevious));
+    let erp = subscription("[subscriptions.erp.batch]");
+    assert_eq!(erp.content.batch, Some(BatchPolicy { max: 100, wait: Duration::from_secs(1) }));
+}
+
+#[test]
+fn secrets_may_end_and_sign_in_other_headers() {
+    let erp = subscription(
+        r#"
+secret = [
+  { value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", until = "2026-12-01T01:00:00+01:00" },
+  { value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", until = 2026-12-02T00:00:00.5Z },
+  { value = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", until = 2026-12-03 },
+  "whsk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+]
+signature.style = "standard""#,
+    );
+    let Signing::Standard(secrets) = &erp.signing else { panic!("as Standard Webhooks says") };
+    let ends: Vec<String> =
+        secrets.iter().map(|timed| timed.until.map_or("never".to_owned(), |until| until.to_string())).collect();
+    assert_eq!(ends, ["2026-12-01T00:00:00.000Z", "2026-12-02T00:00:00.500Z", "2026-12-03T00:00:00.000Z", "never"]);
+    assert_eq!(erp.redactor.redact("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "***");
+
+    let check = |lines: &str, expected: HeaderSignature| {
+        let erp = subscription(&format!("secret = {{ env = \"SECRET\" }}\n{lines}"));
+        let Signing::Header(signature, secrets) = &erp.signing else { panic!("in a header of its own") };
+        assert_eq!((signature, secrets[0].secret.expose()), (&expected, "It's a Secret to Everybody"));
+    };
+    check("signature.style = \"github\"", HeaderSignature::github());
+    let mut expected = HeaderSignature {
+        header: "X-Shop-Hmac".to_owned(),
+        prefix: String::new(),
+        algorithm: HmacAlgorithm::Sha256,
+        encoding: SignatureEncoding::Hex,
+    };
+    check("signature.header = \"X-Shop-Hmac\"", expected.clone());
+    expected.prefix = "v0=".to_owned();
+    expected.algorithm = HmacAlgorithm::Sha512;
+    expected.encoding = SignatureEncoding::Base64;
+    check(
+        "signature = { header = \"X-Shop-Hmac\", prefix = \"v0=\", algorithm = \"sha512\", encoding = \"base64\" }",
+        expected,
+    );
 }

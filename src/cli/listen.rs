@@ -13,22 +13,34 @@ use super::receiver::{Received, Receiver};
 use super::run::{self, Signals};
 use crate::clock::SystemClock;
 use crate::deliver::VerifyingKey;
+use crate::model::secret::Secret;
+use crate::model::signing::HeaderSignature;
 
 #[derive(Debug, clap::Args)]
 pub struct ListenArguments {
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     address: SocketAddr,
-    /// The secret (whsec_…) or public key (whpk_…) to verify with, once for each; by default those of the configured
-    /// subscriptions that are sent here
+    /// The secret (whsec_…) or public key (whpk_…) to verify with, once for each, or any text with --style github; by
+    /// default those of the configured subscriptions that are sent here
     #[arg(long, value_name = "SECRET", env = "POLLHOOK_LISTEN_SECRET", hide_env_values = true)]
     secret: Vec<String>,
+    /// How deliveries are signed that --secret verifies: as Standard Webhooks says, or the body alone in
+    /// X-Hub-Signature-256
+    #[arg(long, value_enum, value_name = "STYLE", default_value_t = Style::Standard)]
+    style: Style,
     /// What to answer: any other status than 2xx makes pollhook try again
     #[arg(long, value_name = "STATUS", default_value_t = 204, value_parser = clap::value_parser!(u16).range(200..=599))]
     status: u16,
     /// Print a JSON object for each delivery
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Style {
+    Standard,
+    Github,
 }
 
 /// Prints each delivery until it is told to stop.
@@ -39,7 +51,7 @@ pub async fn listen(arguments: ListenArguments, global: &Global, output: &mut Ou
     let keys = if arguments.secret.is_empty() {
         configured_keys(global, address)
     } else {
-        arguments.secret.iter().map(|text| parse_key(text)).collect::<Result<_, _>>()?
+        arguments.secret.iter().map(|text| parse_key(text, arguments.style)).collect::<Result<_, _>>()?
     };
     output.say(&match keys.len() {
         0 => format!("listening on http://{address}; without --secret, nothing is verified"),
@@ -63,8 +75,11 @@ pub async fn listen(arguments: ListenArguments, global: &Global, output: &mut Ou
     }
 }
 
-fn parse_key(text: &str) -> Result<VerifyingKey, Failure> {
-    VerifyingKey::parse(text).map_err(|error| Failure::Usage(format!("--secret: {error}")))
+fn parse_key(text: &str, style: Style) -> Result<VerifyingKey, Failure> {
+    match style {
+        Style::Standard => VerifyingKey::parse(text).map_err(|error| Failure::Usage(format!("--secret: {error}"))),
+        Style::Github => Ok(VerifyingKey::of_header(&HeaderSignature::github(), &Secret::new(text.to_owned()))),
+    }
 }
 
 /// Returns the keys of the configured subscriptions whose deliveries arrive at this address, if there is a
@@ -107,7 +122,12 @@ fn print(delivery: &Received, as_json: bool, output: &mut Output) -> Result<(), 
     let text = |name: &str| delivery.event.as_ref().and_then(|event| event.get(name)).and_then(Value::as_str);
     let time = delivery.at.to_utc().format("%H:%M:%S%.3f");
     let id = delivery.webhook_id.as_deref().unwrap_or("without a webhook-id");
-    let (kind, key) = (text("type").unwrap_or("not an event"), text("key").unwrap_or(""));
+    let kind = match &delivery.event {
+        Some(Value::Array(events)) => format!("a batch of {}", events.len()),
+        _ => text("type").unwrap_or("not an event").to_owned(),
+    };
+    // In CloudEvents, the key is the subject.
+    let key = text("key").or_else(|| text("subject")).unwrap_or("");
     output.line(format_args!("{time}  {kind}  {key}  {id}  {verdict}, answered {}", delivery.answered.as_u16()))?;
     match delivery.event.as_ref().and_then(|event| event.get("data")) {
         Some(data) => {

@@ -160,10 +160,10 @@ fn is_harmless(name: &str) -> bool {
     kinds.peek().is_some() && kinds.all(|kind| !kind.holds_secrets())
 }
 
-/// Tells whether what follows is where a secret is found, not what it is.
+/// Tells whether what follows is where a secret is found, or until when it is used, not what it is.
 fn names_a_place(before_value: &str) -> bool {
     let before_equals = before_value.trim_end().strip_suffix('=').map(str::trim_end);
-    before_equals.is_some_and(|before| before.ends_with("env") || before.ends_with("file"))
+    before_equals.is_some_and(|before| ["env", "file", "until"].iter().any(|name| before.ends_with(name)))
 }
 
 /// Returns the texts of a value that begins here: one, or all of a list.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use super::keys::{Keys, Kind, PARAM, ROOT, SECRET};
+use super::keys::{Keys, Kind, PARAM, ROOT, SECRET, SIGNING_SECRET};
 
 /// What the reference begins with.
 const BEGINNING: &str = "# Configuration reference
@@ -53,7 +53,11 @@ pub fn reference() -> String {
             sections.push_front(section);
         }
     }
-    for (heading, keys) in [("`[params.NAME]` of a template", &PARAM), ("A secret that stands elsewhere", &SECRET)] {
+    for (heading, keys) in [
+        ("`[params.NAME]` of a template", &PARAM),
+        ("A secret that stands elsewhere", &SECRET),
+        ("A secret to sign with", &SIGNING_SECRET),
+    ] {
         let _ = write!(text, "\n## {heading}\n\n| key | holds | default | what it means |\n|---|---|---|---|\n");
         for key in keys.all {
             let default = key.default.map_or_else(String::new, |default| format!("`{default}`"));
@@ -91,7 +95,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Choice(words) => quoted(words.words).join(" or "),
         Kind::Choices(words) => format!("list of {}", quoted(words.words).join(", ")),
         Kind::Secret => "secret".to_owned(),
-        Kind::Secrets => "secret, or a list of them".to_owned(),
+        Kind::SigningSecrets => "secret to sign with, or a list of them".to_owned(),
         Kind::Address => "address; a secret one as `{ env = … }` or `{ file = … }`".to_owned(),
         Kind::Param => "text, number, truth value, list of those, or secret".to_owned(),
         Kind::Json => "any value, each text in it a template".to_owned(),

@@ -38,21 +38,7 @@ impl Scope<'_> {
             }
             NodeValue::Table(_) if !self.may_name_places(node) => None,
             NodeValue::Table(table) => {
-                let fields = Fields::new(self.report, table, node.place, &SECRET);
-                let found = match (fields.entry("env"), fields.entry("file")) {
-                    (Some(entry), None) => self.of_environment(entry),
-                    (None, Some(entry)) => self.of_file(entry),
-                    (None, None) => {
-                        let message = "this secret has neither `env` nor `file`";
-                        self.report.error_with_help(
-                            node.place,
-                            message,
-                            "write { env = \"NAME\" } or { file = \"path\" }",
-                        );
-                        None
-                    }
-                    (Some(_), Some(_)) => None,
-                };
+                let found = self.named(&Fields::new(self.report, table, node.place, &SECRET));
                 found.map(|text| FoundSecret { text, literal: false })
             }
             _ => {
@@ -72,6 +58,20 @@ impl Scope<'_> {
             self.report.error_with_help(node.place, "over the API a secret is given as it is", help);
         }
         may
+    }
+
+    /// Returns the text that is found where a table with `env` or `file` says.
+    pub fn named(&self, fields: &Fields<'_>) -> Option<String> {
+        match (fields.entry("env"), fields.entry("file")) {
+            (Some(entry), None) => self.of_environment(entry),
+            (None, Some(entry)) => self.of_file(entry),
+            (None, None) => {
+                let message = "this secret has neither `env` nor `file`";
+                self.report.error_with_help(fields.place, message, "write { env = \"NAME\" } or { file = \"path\" }");
+                None
+            }
+            (Some(_), Some(_)) => None,
+        }
     }
 
     fn of_environment(&self, entry: &Entry) -> Option<String> {

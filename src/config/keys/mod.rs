@@ -11,12 +11,14 @@ mod detail;
 mod pagination;
 mod response;
 mod service;
+mod signing;
 mod subscription;
 
 pub(super) use changes::{FIRST_POLL, LATEST};
 pub(super) use connector::{ADAPTIVE, CONNECTOR, PARAM, SECRET};
 pub(super) use response::HTML_FIELD;
 pub(super) use service::{HOST, ROOT};
+pub(super) use signing::SIGNING_SECRET;
 pub(super) use subscription::SUBSCRIPTION;
 
 /// The keys of one table.
@@ -73,8 +75,8 @@ pub(super) enum Kind {
     Secret,
     /// An address, which is secret if it is `{ env = … }` or `{ file = … }`.
     Address,
-    /// A secret, or a list of them.
-    Secrets,
+    /// A secret to sign with, or a list of them.
+    SigningSecrets,
     /// What a template's param is given: a text, number, truth value, list of those, or a secret.
     Param,
     /// A list of tables of params.
@@ -143,7 +145,7 @@ impl Kind {
     /// Tells whether a secret may be written there.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Self::Secret | Self::Secrets | Self::Param | Self::Elements | Self::LaterSecret => true,
+            Self::Secret | Self::SigningSecrets | Self::Param | Self::Elements | Self::LaterSecret => true,
             Self::Table(keys) => keys.hold_secrets(),
             Self::Map(kind) => kind.holds_secrets(),
             _ => false,

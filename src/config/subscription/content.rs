@@ -1,10 +1,60 @@
 //! What a subscription's receiver reads.
 
 use crate::config::reader::Fields;
-use crate::model::content::{Content, DeliveryFormat};
+use crate::config::tree::Entry;
+use crate::model::content::{BatchPolicy, Content, DeliveryFormat, TooLarge};
+
+/// In the order of their names in the table of keys.
+const FORMATS: [DeliveryFormat; 6] = [
+    DeliveryFormat::Standard,
+    DeliveryFormat::CloudEvents,
+    DeliveryFormat::CloudEventsBinary,
+    DeliveryFormat::CloudEventsBatch,
+    DeliveryFormat::Form,
+    DeliveryFormat::Raw,
+];
 
 /// Reads how events become the bodies of deliveries.
 pub(super) fn content(fields: &Fields<'_>) -> Option<Content> {
-    let format = fields.choice("format", &[DeliveryFormat::Standard])?;
-    Some(Content { format, ..Content::default() })
+    let format = fields.choice("format", &FORMATS);
+    let content = Content {
+        format: format.unwrap_or(DeliveryFormat::Standard),
+        body: fields.expression("body"),
+        batch: batch(fields),
+        max_body: fields.size("max_body")?,
+        too_large: fields.choice("too_large", &[TooLarge::DeadLetter, TooLarge::WithoutPrevious])?,
+    };
+    check_together(fields, format?);
+    Some(content)
+}
+
+fn batch(fields: &Fields<'_>) -> Option<BatchPolicy> {
+    let batch = fields.table("batch")?;
+    let (max, wait) = (batch.count("max"), batch.duration("wait"));
+    Some(BatchPolicy { max: usize::try_from(max?).ok()?, wait: wait? })
+}
+
+/// Reports what the format cannot have beside it.
+fn check_together(fields: &Fields<'_>, format: DeliveryFormat) {
+    let name = fields.text("format").unwrap_or_default();
+    let cannot = |entry: &Entry, help: &str| {
+        let message = format!("the format \"{name}\" has no `{}`", entry.key);
+        fields.report.error_with_help(entry.key_place, message, help);
+    };
+    let has_body = matches!(format, DeliveryFormat::Standard | DeliveryFormat::Form);
+    if let Some(entry) = fields.entry("body").filter(|_| !has_body) {
+        cannot(entry, "`body` replaces the event in the formats \"standard\" and \"form\"");
+    }
+    let joins =
+        matches!(format, DeliveryFormat::Standard | DeliveryFormat::CloudEvents | DeliveryFormat::CloudEventsBatch);
+    if let Some(entry) = fields.entry("batch").filter(|_| !joins) {
+        cannot(entry, "events are joined in the formats \"standard\", \"cloudevents\" and \"cloudevents-batch\"");
+    }
+    let has_previous = !matches!(format, DeliveryFormat::CloudEventsBinary | DeliveryFormat::Raw);
+    if let Some(entry) = fields.entry("too_large").filter(|_| !has_previous)
+        && fields.text("too_large") == Some("without-previous")
+    {
+        let message = format!("the format \"{name}\" has no `previous` that could be left out");
+        fields.report.warning(entry.node.place, message, None);
+    }
 }
