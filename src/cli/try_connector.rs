@@ -45,7 +45,8 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     }
     let telemetry = Telemetry::shared();
     let clock = SystemClock::shared();
-    let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
+    let http = HttpClient::with_egress(configuration.egress.clone())
+        .map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
     let began = clock.monotonic();
     let context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
     let mut look = poll::look(&connector, &context).await;

@@ -14,6 +14,7 @@ mod diagnostic;
 mod digest;
 mod document;
 mod each;
+mod egress;
 mod environment;
 mod hosts;
 mod keys;
@@ -46,6 +47,7 @@ pub use reference::reference;
 
 use catalog::TemplateFile;
 use each::Element;
+use egress::egress;
 use hosts::hosts;
 use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
 use params::ParamValues;
@@ -57,6 +59,7 @@ use subscription::Known;
 use tree::Entry;
 
 use crate::model::connector::Connector;
+use crate::model::egress::Egress;
 use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::limits::{HostLimits, HostName};
 use crate::model::secret::Secret;
@@ -71,6 +74,8 @@ pub struct Configuration {
     pub retention: Retention,
     /// What all connectors of a host share.
     pub hosts: HashMap<HostName, HostLimits>,
+    /// Where requests may go, and by which way.
+    pub egress: Egress,
     /// In the order they are written.
     pub connectors: Vec<Arc<Connector>>,
     /// In the order they are written.
@@ -150,6 +155,7 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
     let store = store(scope, &root);
     let retention = retention(&root);
     let hosts = hosts(&root);
+    let egress = egress(scope, &root);
     let templates = catalog(scope, &root);
     let entries = root.entries("connectors");
     let connectors: Vec<Arc<Connector>> =
@@ -168,6 +174,7 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
         store: store?,
         retention: retention?,
         hosts,
+        egress: egress?,
         connectors,
         subscriptions,
         catalog: Catalog { templates },

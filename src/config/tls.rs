@@ -6,7 +6,7 @@ use super::text::Texts;
 use super::tree::{Entry, Node, NodeValue};
 use crate::clock::SystemClock;
 use crate::model::secret::Secret;
-use crate::model::tls::{Authorities, ClientIdentity, Tls};
+use crate::model::tls::{Authorities, ClientIdentity, Tls, TlsVersion};
 
 /// Reads `tls`.
 pub(super) fn tls(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Tls> {
@@ -27,7 +27,9 @@ pub(super) fn tls(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Tls> {
         }
     };
     let (authorities, identity) = (flattened(authorities)?, flattened(identity)?);
-    (authorities.is_some() || identity.is_some()).then(|| Tls::new(authorities, identity))
+    let min_version = fields.choice("min_version", &[TlsVersion::V1_2, TlsVersion::V1_3])?;
+    let is_usual = authorities.is_none() && identity.is_none() && min_version == TlsVersion::default();
+    (!is_usual).then(|| Tls::new(authorities, identity, min_version))
 }
 
 /// Returns what was read, if anything was to be; `None` if something was wrong with it.

@@ -1,7 +1,6 @@
 //! One attempt: a POST out, an answer back, all within the subscription's timeout.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::authorize::{Authorized, Authorizer, Unproven};
@@ -21,18 +20,20 @@ pub(super) struct Sender {
     writer: RequestWriter,
     authorizer: Authorizer,
     clock: SharedClock,
-    /// Whether the last exchange was answered, so that the next one may find a connection that was kept open.
-    answered: AtomicBool,
 }
+
+/// How often a delivery is sent again because a connection that was kept open turns out to be closed. Each time, one such
+/// connection is gone; this is for receivers that only seem to keep them open.
+const MOST_STALE: usize = 32;
 
 impl Sender {
     /// Returns what makes this subscription's attempts.
     pub fn new(subscription: Arc<Subscription>, context: &DeliverContext) -> Self {
         let DeliverContext { http, clock, renderer, credentials, .. } = context;
         let writer = RequestWriter::new(Arc::clone(&subscription), Arc::clone(renderer));
-        let authorizer =
-            Authorizer::new(Arc::clone(&subscription), credentials.clone(), http.clone(), Arc::clone(clock));
-        Self { subscription, writer, authorizer, clock: Arc::clone(clock), answered: AtomicBool::new(false) }
+        let http = http.clone().for_origin(subscription.origin);
+        let authorizer = Authorizer::new(Arc::clone(&subscription), credentials.clone(), http, Arc::clone(clock));
+        Self { subscription, writer, authorizer, clock: Arc::clone(clock) }
     }
 
     /// Sends the delivery once, signed with the present time, and returns what came of it. Takes no longer than the
@@ -47,7 +48,7 @@ impl Sender {
             }
         };
         let begun = self.clock.monotonic();
-        let result = self.exchange(&request, begun).await;
+        let result = self.exchange(&request, begun, &mut attempt).await;
         attempt.duration = self.clock.monotonic().saturating_sub(begun);
         let outcome = match result {
             Ok(response) => {
@@ -66,26 +67,39 @@ impl Sender {
     }
 
     /// Sends a request; once more if the receiver refuses what proves who it is from and there will be another proof.
-    async fn exchange(&self, request: &HttpRequest, begun: Duration) -> Result<HttpResponse, Failure> {
-        let (response, proof) = self.exchange_once(request, begun).await?;
+    async fn exchange(
+        &self,
+        request: &HttpRequest,
+        begun: Duration,
+        attempt: &mut Attempt,
+    ) -> Result<HttpResponse, Failure> {
+        let (response, proof) = self.exchange_once(request, begun, attempt).await?;
         if response.status != 401 || !self.authorizer.renew(&proof, &response) {
             return Ok(response);
         }
-        Ok(self.exchange_once(request, begun).await?.0)
+        Ok(self.exchange_once(request, begun, attempt).await?.0)
     }
 
     /// Sends a request with what proves who it is from.
     ///
     /// A receiver may close a connection that it kept open just as the next request goes out on it. That says nothing
-    /// of the request, which is therefore sent once more; the receiver knows it by its id if it did read it.
-    async fn exchange_once(&self, request: &HttpRequest, begun: Duration) -> Result<(HttpResponse, Proof), Failure> {
+    /// of the request, which is therefore sent again; the receiver knows it by its id if it did read it.
+    async fn exchange_once(
+        &self,
+        request: &HttpRequest,
+        begun: Duration,
+        attempt: &mut Attempt,
+    ) -> Result<(HttpResponse, Proof), Failure> {
         let Authorized { request, client, proof } = self.authorizer.authorize(request, self.time_left(begun)).await?;
-        let may_be_stale = self.answered.load(Ordering::Relaxed);
-        let mut result = client.send(request.clone(), self.limits(begun)).await;
-        if may_be_stale && matches!(result, Err(HttpError::Transport(_))) {
-            result = client.send(request, self.limits(begun)).await;
-        }
-        self.answered.store(result.is_ok(), Ordering::Relaxed);
+        let mut stale = 0;
+        let result = loop {
+            let (trace, result) = client.send_traced(request.clone(), self.limits(begun)).await;
+            (attempt.address, attempt.phases) = (trace.address, trace.phases);
+            if !trace.stale || stale == MOST_STALE {
+                break result;
+            }
+            stale += 1;
+        };
         match result {
             Ok(response) => Ok((response, proof)),
             // Of the time that was left, nobody knows.

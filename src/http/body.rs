@@ -10,7 +10,8 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio_util::io::StreamReader;
 
-use super::client::{BodyLimit, HttpError};
+use super::client::BodyLimit;
+use super::error::HttpError;
 
 /// What answers may be encoded with, as requests say it.
 pub(super) const ACCEPTED: &str = "zstd,gzip,deflate,br";

@@ -1,27 +1,61 @@
 //! One exchange: a request out, an answer back, under one deadline and one body limit.
 
 use std::collections::HashMap;
-use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
-use url::Url;
+use url::{Host, Url};
 
-use super::body;
-use crate::model::delivery::FailureClass;
+use super::error::{HttpError, connection_of, is_closed};
+use super::guard::{Lookup, Resolver, SystemLookup};
+use super::trace::{Exchange, Trace, TraceLayer};
+use super::{body, tls};
+use crate::clock::{SharedClock, SystemClock};
+use crate::model::egress::Egress;
 use crate::model::fingerprint::BodyHash;
 use crate::model::quantity::ByteSize;
+use crate::model::subscription::Origin;
 use crate::model::tls::Tls;
 
 /// The HTTP client of the whole process. It keeps connections open and hands them out again; clones share them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpClient {
-    client: reqwest::Client,
+    shared: Arc<Shared>,
+    made: Arc<Made>,
+    /// Who wrote the URLs that it is given.
+    origin: Origin,
+}
+
+/// What all clones share.
+struct Shared {
+    egress: Arc<Egress>,
+    lookup: Arc<dyn Lookup>,
+    clock: SharedClock,
     /// The clients for connections with certificates of their own, by what tells these apart.
-    special: Arc<Mutex<HashMap<BodyHash, reqwest::Client>>>,
+    special: Mutex<HashMap<BodyHash, Arc<Made>>>,
+}
+
+/// Clients for URLs of each origin. They share no connection, because one that is open was judged when it was made.
+struct Made {
+    trusted: Clients,
+    guarded: Clients,
+}
+
+struct Clients {
+    direct: reqwest::Client,
+    proxied: Option<reqwest::Client>,
+}
+
+/// By which way a request goes.
+struct Way {
+    port: u16,
+    is_proxied: bool,
+    /// The address that is connected to, if the URL itself says it.
+    literal: Option<SocketAddr>,
 }
 
 /// A request, ready to be sent.
@@ -60,81 +94,6 @@ pub struct HttpResponse {
     pub body: Bytes,
 }
 
-/// Why an exchange gave no answer. Addresses are left out: whoever handles the error knows which one it was, and
-/// which parts of it are secret.
-#[derive(Debug, thiserror::Error)]
-pub enum HttpError {
-    #[error("the request cannot be made: {0}")]
-    Request(String),
-    #[error("no answer within {}", crate::model::quantity::format_duration(*.0))]
-    Deadline(Duration),
-    #[error("the answer is larger than {0}")]
-    BodyTooLarge(ByteSize),
-    #[error("the name cannot be resolved: {0}")]
-    Dns(String),
-    #[error("no connection: {0}")]
-    Connect(String),
-    #[error("no secure connection: {0}")]
-    Tls(String),
-    #[error("the connection broke: {0}")]
-    Transport(String),
-    #[error("the answer's body cannot be read: {0}")]
-    Body(String),
-    #[error("the answer's content-encoding {0}")]
-    Encoding(String),
-}
-
-impl HttpError {
-    /// Returns in which part of the exchange the failure lay.
-    pub fn class(&self) -> FailureClass {
-        match self {
-            Self::Request(_) => FailureClass::Render,
-            Self::Deadline(_) => FailureClass::Timeout,
-            Self::BodyTooLarge(_) | Self::Body(_) | Self::Encoding(_) => FailureClass::Body,
-            Self::Dns(_) => FailureClass::Dns,
-            Self::Connect(_) => FailureClass::Connect,
-            Self::Tls(_) => FailureClass::Tls,
-            Self::Transport(_) => FailureClass::Transport,
-        }
-    }
-
-    pub(super) fn of(error: &reqwest::Error) -> Self {
-        let mut texts = Vec::new();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let text = cause.to_string();
-            // Some causes repeat the one behind them; the innermost one alone says it best.
-            if texts.last().is_none_or(|last: &String| !last.ends_with(&text)) {
-                texts.push(text);
-            }
-            source = cause.source();
-        }
-        let innermost = texts.last().cloned().unwrap_or_else(|| error.to_string());
-        let chain = texts.join(": ");
-        if error.is_builder() {
-            Self::Request(innermost)
-        } else if error.is_connect() {
-            let lower = chain.to_ascii_lowercase();
-            if lower.contains("dns error") || lower.contains("failed to lookup address") {
-                Self::Dns(innermost)
-            } else if lower.contains("received corrupt message") {
-                Self::Tls(format!("the server does not speak TLS there ({innermost}); check the address and its port"))
-            } else if lower.contains("certificate") || lower.contains("tls") || lower.contains("handshake") {
-                Self::Tls(innermost)
-            } else {
-                Self::Connect(innermost)
-            }
-        } else if innermost.starts_with("received fatal alert") {
-            // With TLS 1.3 a server refuses a client's certificate after the client thinks that they are connected.
-            Self::Tls(innermost)
-        } else if error.is_decode() || error.is_body() {
-            Self::Body(innermost)
-        } else {
-            Self::Transport(innermost)
-        }
-    }
-}
-
 /// Returns the usual phrase for a status, such as `Not Found`.
 pub fn reason(status: u16) -> Option<&'static str> {
     reqwest::StatusCode::from_u16(status).ok()?.canonical_reason()
@@ -146,45 +105,96 @@ const MOST_OF_FAILURE: usize = 64 * 1024;
 /// The most bytes of an address that can be asked for.
 const LONGEST_ADDRESS: usize = 65_534;
 
+/// How long nothing may come over an HTTP/2 connection with requests on it before the other side is asked whether it is
+/// still there, and how long it may take to say so. Without that, all requests over a dead connection would time out.
+const QUIET: Duration = Duration::from_secs(15);
+const LONGEST_PONG: Duration = Duration::from_secs(10);
+
 impl HttpClient {
-    /// Returns a client. It follows no redirects, uses no proxy, and decompresses gzip, deflate, brotli and zstd.
+    /// Returns a client that may go anywhere, for URLs of those who run it. It follows no redirects, uses no proxy, and
+    /// decompresses gzip, deflate, brotli and zstd.
     pub fn new() -> Result<Self, HttpError> {
-        let client = usual().build().map_err(|error| HttpError::of(&error))?;
-        Ok(Self { client, special: Arc::default() })
+        Self::with_egress(Egress::default())
+    }
+
+    /// Returns a client that goes only where it may, for URLs of the configuration.
+    pub fn with_egress(egress: Egress) -> Result<Self, HttpError> {
+        Self::with_lookup(egress, Arc::new(SystemLookup::default()))
+    }
+
+    /// Returns the same, but finds the addresses of names in its own way.
+    pub fn with_lookup(egress: Egress, lookup: Arc<dyn Lookup>) -> Result<Self, HttpError> {
+        let shared =
+            Shared { egress: Arc::new(egress), lookup, clock: SystemClock::shared(), special: Mutex::default() };
+        let usual = shared.make(None)?;
+        Ok(Self { shared: Arc::new(shared), made: Arc::new(usual), origin: Origin::Configuration })
+    }
+
+    /// Returns the client for URLs of this origin. It shares no connection with that for others.
+    pub fn for_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// Returns the client for connections that need this beyond the usual. It shares no connection with others.
     pub fn with_tls(&self, tls: &Tls) -> Result<Self, HttpError> {
-        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = match special.get(&tls.id()) {
-            Some(client) => client.clone(),
+        let mut special = self.shared.special.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = match special.get(&tls.id()) {
+            Some(made) => Arc::clone(made),
             None => {
-                let client = special_client(tls).map_err(|error| HttpError::of(&error))?;
-                special.insert(tls.id(), client.clone());
-                client
+                let made = Arc::new(self.shared.make(Some(tls))?);
+                special.insert(tls.id(), Arc::clone(&made));
+                made
             }
         };
-        Ok(Self { client, special: Arc::clone(&self.special) })
+        Ok(Self { shared: Arc::clone(&self.shared), made, origin: self.origin })
     }
 
     /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer; if it is one of
     /// a failure, of the body only the beginning is read, as far as that can be.
     pub async fn send(&self, request: HttpRequest, limits: Limits) -> Result<HttpResponse, HttpError> {
-        match tokio::time::timeout(limits.deadline, self.exchange(request, limits.body)).await {
-            Ok(result) => result,
-            Err(_) => Err(HttpError::Deadline(limits.deadline)),
-        }
+        self.send_traced(request, limits).await.1
     }
 
-    async fn exchange(&self, request: HttpRequest, limit: BodyLimit) -> Result<HttpResponse, HttpError> {
+    /// Does the same, and tells what it took and where it went, also of an exchange that failed.
+    pub async fn send_traced(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
+        let way = Way::of(&request.url, &self.shared.egress);
+        let exchange = Exchange::begin(self.shared.clock.clone(), way.literal, way.port, way.is_proxied);
+        let answer = self.exchange(&exchange, &way, request, limits.body);
+        let result = match tokio::time::timeout(limits.deadline, answer).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::Deadline(limits.deadline)),
+        };
+        (exchange.trace(), result)
+    }
+
+    async fn exchange(
+        &self,
+        exchange: &Arc<Exchange>,
+        way: &Way,
+        request: HttpRequest,
+        limit: BodyLimit,
+    ) -> Result<HttpResponse, HttpError> {
         let length = request.url.as_str().len();
         if length > LONGEST_ADDRESS {
             let problem = format!("its address has {length} bytes, and the most is {LONGEST_ADDRESS}");
             return Err(HttpError::Request(problem));
         }
-        let sent =
-            self.client.request(request.method, request.url).headers(request.headers).body(request.body).send().await;
-        let mut response = sent.map_err(|error| HttpError::of(&error))?;
+        self.judge(&request.url, way).await?;
+        let clients = self.made.of(self.origin);
+        let client = clients.proxied.as_ref().filter(|_| way.is_proxied).unwrap_or(&clients.direct);
+        let request = client.request(request.method, request.url).headers(request.headers).body(request.body);
+        let mut response = exchange.scope(request.send()).await.map_err(|error| {
+            if let Some(connected) = connection_of(&error) {
+                exchange.failed_on(connected, is_closed(&error));
+            }
+            match HttpError::of(&error) {
+                HttpError::Connect(problem) if exchange.was_securing() => {
+                    HttpError::Tls(format!("{problem}; perhaps the server does not speak TLS there"))
+                }
+                other => other,
+            }
+        })?;
+        exchange.answered(response.extensions().get());
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let is_failure = status >= 400;
@@ -200,9 +210,75 @@ impl HttpClient {
         }
         Ok(HttpResponse { status, headers, body: body.freeze() })
     }
+
+    /// Judges where a request goes. The addresses of names are judged when they are connected to, except where a proxy will
+    /// do that.
+    async fn judge(&self, url: &Url, way: &Way) -> Result<(), HttpError> {
+        let Some(host) = url.host() else { return Ok(()) };
+        let egress = &self.shared.egress;
+        egress.judge_host(self.origin, &host, Some(way.port))?;
+        if let Host::Domain(name) = host
+            && way.is_proxied
+            && egress.judges_addresses(self.origin)
+        {
+            self.shared.resolver(self.origin).judged(name, Some(way.port)).await?;
+        }
+        Ok(())
+    }
 }
 
-fn usual() -> reqwest::ClientBuilder {
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HttpClient({:?}, {:?})", self.origin, self.shared.egress)
+    }
+}
+
+impl Shared {
+    fn make(&self, tls: Option<&Tls>) -> Result<Made, HttpError> {
+        let configuration = tls::configuration(tls).map_err(|error| HttpError::Tls(error.to_string()))?;
+        let clients = |origin| -> Result<Clients, HttpError> {
+            let built = |builder: reqwest::ClientBuilder| builder.build().map_err(|error| HttpError::of(&error));
+            let direct = built(usual(configuration.clone()).dns_resolver(self.resolver(origin)))?;
+            let proxied = self.egress.proxy.as_ref().map(|proxy| {
+                let resolver = Resolver::unguarded(Arc::clone(&self.lookup));
+                let proxy = reqwest::Proxy::all(proxy.url.clone()).map_err(|error| HttpError::of(&error))?;
+                built(usual(configuration.clone()).dns_resolver(resolver).proxy(proxy))
+            });
+            Ok(Clients { direct, proxied: proxied.transpose()? })
+        };
+        Ok(Made { trusted: clients(Origin::Configuration)?, guarded: clients(Origin::Api)? })
+    }
+
+    fn resolver(&self, origin: Origin) -> Resolver {
+        Resolver::guarded(Arc::clone(&self.lookup), Arc::clone(&self.egress), origin)
+    }
+}
+
+impl Made {
+    fn of(&self, origin: Origin) -> &Clients {
+        match origin {
+            Origin::Configuration => &self.trusted,
+            Origin::Api => &self.guarded,
+        }
+    }
+}
+
+impl Way {
+    fn of(url: &Url, egress: &Egress) -> Self {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let host = url.host();
+        let is_proxied = host.as_ref().is_some_and(|host| egress.proxy_for(host, Some(port)).is_some());
+        let address = match host {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) | None => None,
+        };
+        let literal = address.filter(|_| !is_proxied).map(|address| SocketAddr::new(address, port));
+        Self { port, is_proxied, literal }
+    }
+}
+
+fn usual(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("pollhook/", env!("CARGO_PKG_VERSION")))
         .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(body::ACCEPTED))]))
@@ -211,16 +287,8 @@ fn usual() -> reqwest::ClientBuilder {
         .referer(false)
         .pool_idle_timeout(Duration::from_secs(30))
         .tcp_nodelay(true)
-}
-
-fn special_client(tls: &Tls) -> Result<reqwest::Client, reqwest::Error> {
-    let mut builder = usual();
-    if let Some(authorities) = tls.authorities() {
-        let certificates = authorities.certificates().map(reqwest::Certificate::from_der);
-        builder = builder.tls_certs_merge(certificates.collect::<Result<Vec<_>, _>>()?);
-    }
-    if let Some(identity) = tls.identity() {
-        builder = builder.identity(reqwest::Identity::from_pem(identity.pem().expose().as_bytes())?);
-    }
-    builder.build()
+        .http2_keep_alive_interval(QUIET)
+        .http2_keep_alive_timeout(LONGEST_PONG)
+        .tls_backend_preconfigured(tls)
+        .connector_layer(TraceLayer)
 }

@@ -8,6 +8,7 @@ pub mod connector;
 pub mod content;
 pub mod cursor;
 pub mod delivery;
+pub mod egress;
 pub mod event;
 pub mod excerpt;
 pub mod expression;

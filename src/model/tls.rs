@@ -16,25 +16,36 @@ use super::time::Timestamp;
 pub struct Tls {
     authorities: Option<Authorities>,
     identity: Option<ClientIdentity>,
+    min_version: TlsVersion,
     id: BodyHash,
 }
 
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TlsVersion {
+    #[default]
+    V1_2,
+    V1_3,
+}
+
 impl Tls {
-    /// Returns what connections need that trust these authorities beside the usual ones, and have this identity.
-    pub fn new(authorities: Option<Authorities>, identity: Option<ClientIdentity>) -> Self {
-        let mut hashed = Vec::new();
+    /// Returns what connections need that trust these authorities beside the usual ones, have this identity, and speak this
+    /// version at least.
+    pub fn new(authorities: Option<Authorities>, identity: Option<ClientIdentity>, min_version: TlsVersion) -> Self {
+        let mut hashed = vec![min_version as u8];
         for certificate in authorities.iter().flat_map(Authorities::certificates) {
             hashed.extend(BodyHash::of(certificate).0);
         }
         if let Some(identity) = &identity {
             hashed.extend(BodyHash::of(identity.pem.expose().as_bytes()).0);
         }
-        Self { id: BodyHash::of(&hashed), authorities, identity }
+        Self { id: BodyHash::of(&hashed), authorities, identity, min_version }
     }
 
     /// Returns the same without an identity; `None` if then nothing is left.
     pub fn without_identity(&self) -> Option<Self> {
-        self.authorities.clone().map(|authorities| Self::new(Some(authorities), None))
+        let is_usual = self.authorities.is_none() && self.min_version == TlsVersion::default();
+        (!is_usual).then(|| Self::new(self.authorities.clone(), None, self.min_version))
     }
 
     /// Returns the authorities that are trusted beside the usual ones.
@@ -45,6 +56,11 @@ impl Tls {
     /// Returns what the client proves who it is with.
     pub fn identity(&self) -> Option<&ClientIdentity> {
         self.identity.as_ref()
+    }
+
+    /// Returns the oldest version that is spoken.
+    pub fn min_version(&self) -> TlsVersion {
+        self.min_version
     }
 
     /// Returns what tells this apart from any other.
@@ -103,9 +119,11 @@ impl ClientIdentity {
         Ok(Self { pem: Secret::new(format!("{certificate}\n{}", key.expose())), expires_at })
     }
 
-    /// Returns the certificates and the key as one PEM text.
-    pub fn pem(&self) -> &Secret {
-        &self.pem
+    /// Returns the certificates, the client's own first, and the key, as rustls wants them.
+    pub fn chain_and_key(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivateKeyDer::from_pem_slice(self.pem.expose().as_bytes());
+        let chain = certificates(self.pem.expose());
+        (chain.expect("it was read before"), key.expect("it was read before"))
     }
 
     /// Returns when the certificate expires, if it says so.
@@ -151,17 +169,20 @@ fn plain(error: &Error) -> String {
     }
 }
 
+/// Tells whether a certificate names itself as its issuer.
+pub fn is_self_issued(certificate: &[u8]) -> bool {
+    let names = || {
+        let (_, issuer, rest) = element(from_issuer(certificate)?)?;
+        let (_, _, rest) = element(rest)?;
+        let (_, subject, _) = element(rest)?;
+        Some((issuer, subject))
+    };
+    names().is_some_and(|(issuer, subject)| issuer == subject)
+}
+
 /// Returns when a certificate expires: the second time of its validity (RFC 5280, 4.1).
 fn expiry(certificate: &[u8]) -> Option<Timestamp> {
-    let (_, certificate, _) = element(certificate)?;
-    let (_, mut rest, _) = element(certificate)?;
-    // A version comes first if it is not 1; then serial number, algorithm and issuer.
-    let (tag, _, after_first) = element(rest)?;
-    let skipped = if tag == VERSION { 3 } else { 2 };
-    rest = after_first;
-    for _ in 0..skipped {
-        rest = element(rest)?.2;
-    }
+    let (_, _, rest) = element(from_issuer(certificate)?)?;
     let (_, validity, _) = element(rest)?;
     let (_, _, rest) = element(validity)?;
     let (tag, time, _) = element(rest)?;
@@ -173,6 +194,19 @@ fn expiry(certificate: &[u8]) -> Option<Timestamp> {
     };
     let at = chrono::NaiveDateTime::parse_from_str(&with_century, "%Y%m%d%H%M%SZ").ok()?;
     Some(Timestamp::from(at.and_utc()))
+}
+
+/// Returns the parts of a certificate from its issuer on: that, validity, subject and what follows.
+fn from_issuer(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, parts, _) = element(certificate)?;
+    // A version comes first if it is not 1; then serial number and algorithm.
+    let (tag, _, mut rest) = element(parts)?;
+    let skipped = if tag == VERSION { 2 } else { 1 };
+    for _ in 0..skipped {
+        rest = element(rest)?.2;
+    }
+    Some(rest)
 }
 
 const VERSION: u8 = 0xa0;
@@ -221,6 +255,13 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_its_own_issuer() {
+        let der = |pem: &str| Authorities::parse(pem).expect("a certificate").0[0].clone();
+        assert!(is_self_issued(&der(AUTHORITY)));
+        assert!(!is_self_issued(&der(CLIENT)) && !is_self_issued(b"no certificate"));
+    }
+
+    #[test]
     fn what_is_no_certificate_expires_never() {
         let der = Authorities::parse(AUTHORITY).expect("an authority").0[0].clone();
         assert!(expiry(&der).is_some());
@@ -234,15 +275,18 @@ mod tests {
     fn connections_with_other_certificates_are_other_connections() {
         let authorities = || Authorities::parse(AUTHORITY).expect("an authority");
         let all = [
-            Tls::new(Some(authorities()), None),
-            Tls::new(None, Some(identity(CLIENT))),
-            Tls::new(None, Some(identity(EXPIRED))),
-            Tls::new(Some(authorities()), Some(identity(CLIENT))),
+            Tls::new(Some(authorities()), None, TlsVersion::V1_2),
+            Tls::new(None, Some(identity(CLIENT)), TlsVersion::V1_2),
+            Tls::new(None, Some(identity(EXPIRED)), TlsVersion::V1_2),
+            Tls::new(Some(authorities()), Some(identity(CLIENT)), TlsVersion::V1_2),
+            Tls::new(Some(authorities()), None, TlsVersion::V1_3),
+            Tls::new(None, None, TlsVersion::V1_3),
         ];
         let ids: std::collections::HashSet<_> = all.iter().map(Tls::id).collect();
         assert_eq!(ids.len(), all.len());
         assert_eq!(all[3].without_identity().map(|tls| tls.id()), Some(all[0].id()));
         assert!(all[1].without_identity().is_none());
+        assert_eq!(all[5].without_identity().map(|tls| tls.id()), Some(all[5].id()));
         assert!(!format!("{all:?}").contains("BEGIN"), "{all:?}");
     }
 }

@@ -151,7 +151,11 @@ impl Fetcher<'_> {
                     Some(remedy) => remedy,
                 },
                 Err(PageError::Http(
-                    HttpError::Request(_) | HttpError::BodyTooLarge(_) | HttpError::Encoding(_) | HttpError::Tls(_),
+                    HttpError::Request(_)
+                    | HttpError::BodyTooLarge(_)
+                    | HttpError::Encoding(_)
+                    | HttpError::Egress(_)
+                    | HttpError::Tls(_),
                 )) => Remedy::GiveUp,
                 Err(PageError::Http(_)) => Remedy::Retry,
                 Err(PageError::Token(error)) => match error.not_before {

@@ -54,7 +54,7 @@ pub enum ServiceError {
 /// [`GRACE`], and the store is closed.
 pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError> {
     let Service { configuration, store, listener, clock, telemetry } = service;
-    let http = HttpClient::new().map_err(ServiceError::Client)?;
+    let http = HttpClient::with_egress(configuration.egress.clone()).map_err(ServiceError::Client)?;
     let definitions = Arc::new(Definitions::of(&configuration.connectors));
     let registry = stored::registry(&configuration, &definitions, store.clone(), telemetry.clone())
         .await

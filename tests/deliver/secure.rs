@@ -3,7 +3,7 @@
 use std::fs;
 
 use pollhook::model::auth::{Auth, ClientAuth, OAuth2, OAuth2Grant};
-use pollhook::model::tls::{Authorities, ClientIdentity, Tls};
+use pollhook::model::tls::{Authorities, ClientIdentity, Tls, TlsVersion};
 
 use super::*;
 use crate::tls::{ClientCertificate, Presence, TlsFront, fixture};
@@ -18,7 +18,7 @@ fn certificates(authority: Option<&str>, certificate: Option<&str>) -> Option<Tl
     let identity = certificate.map(|name| {
         ClientIdentity::parse(&read(name), &Secret::new(read("client.key"))).expect("a certificate and its key")
     });
-    (authorities.is_some() || identity.is_some()).then(|| Tls::new(authorities, identity))
+    (authorities.is_some() || identity.is_some()).then(|| Tls::new(authorities, identity, TlsVersion::default()))
 }
 
 /// Returns where a receiver listens.
@@ -65,9 +65,9 @@ async fn a_receiver_that_knows_its_clients_by_their_certificates_gets_one() {
     House::assert_delivered(&state);
     assert_eq!(front.take_presented(), [true]);
 
-    let none = "no secure connection: received fatal alert: CertificateRequired";
+    let none = "no secure connection: the server wants the client to present a certificate; `tls.cert`";
     check_failure(&url, certificates(Some("ca.pem"), None), none).await;
-    let other = "no secure connection: received fatal alert: UnknownCA";
+    let other = "no secure connection: the server does not accept the client's certificate in `tls.cert` (";
     check_failure(&url, certificates(Some("ca.pem"), Some("other-client.pem")), other).await;
     assert_eq!(front.take_presented(), [false; 0]);
     let expired = "the certificate in `tls.cert` expired at 2020-02-01T00:00:00.000Z; a new one is needed";
@@ -83,23 +83,23 @@ async fn a_receiver_that_is_not_what_it_says_gets_nothing() {
         let front = TlsFront::present(&address(&endpoint), presence).await;
         check_failure(&front.url("/hook"), certificates(authority, None), expected).await;
     };
-    let unknown = "no secure connection: invalid peer certificate: UnknownIssuer";
+    let unknown = "no secure connection: the server's certificate leads to no authority that is trusted here; `tls.ca`";
     check(usual, None, unknown).await;
     check(usual, Some("other-ca.pem"), unknown).await;
     check(
         Presence { certificate: "other-expired.pem", ..usual },
         Some("other-ca.pem"),
-        "no secure connection: invalid peer certificate: certificate expired",
+        "no secure connection: the server's certificate expired at 20",
     )
     .await;
     check(
         Presence { certificate: "other-name.pem", ..usual },
         Some("other-ca.pem"),
-        "no secure connection: invalid peer certificate: certificate not valid for name",
+        "no secure connection: the server's certificate is not for the name in the address, but for ",
     )
     .await;
     let plain = endpoint.url().replace("http://", "https://");
-    check_failure(&plain, certificates(Some("ca.pem"), None), "no secure connection: tls handshake eof").await;
+    check_failure(&plain, certificates(Some("ca.pem"), None), "no secure connection: tls handshake eof; perhaps").await;
     endpoint.received(0).await;
 }
 

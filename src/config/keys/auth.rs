@@ -35,9 +35,12 @@ pub(super) static TLS: Keys = Keys {
             "A PEM file with the client's own certificate and those that lead to its authority.",
         ),
         Key::new("key", Kind::Forms, "The PEM file with the key of `cert`, or the key as { env = … } or { file = … }."),
+        Key::new("min_version", Kind::Choice(&TLS_VERSIONS), "The oldest version of TLS that is spoken.").or("1.2"),
     ],
     exclusive: &[],
 };
+
+static TLS_VERSIONS: Words = Words { words: &["1.2", "1.3"], later: &[] };
 
 static OAUTH2: Keys = Keys {
     what: "`auth.oauth2`",

@@ -15,7 +15,7 @@ pub(in crate::config) static ROOT: Keys = Keys {
         Key::new("connectors", Kind::Map(&Kind::Table(&CONNECTOR)), "The sources, by name."),
         Key::new("subscriptions", Kind::Map(&Kind::Table(&SUBSCRIPTION)), "Who is told of what, by name."),
         Key::new("hosts", Kind::Map(&Kind::Table(&HOST)), "Limits that all connectors of a host share, by host."),
-        Key::later("egress", "Which private addresses may be reached by subscriptions made over the API."),
+        Key::new("egress", Kind::Table(&EGRESS), "Where requests may go, and by which way."),
     ],
     exclusive: &[],
 };
@@ -71,6 +71,31 @@ pub(in crate::config) static HOST: Keys = Keys {
     all: &[
         Key::new("rate", Kind::Rate, "How many requests it is sent in a time at most, such as \"10/s\" or \"5000/h\"."),
         Key::new("concurrency", Kind::Count(1, 1000), "How many requests it is sent at once at most.").or("8"),
+    ],
+    exclusive: &[],
+};
+
+static EGRESS: Keys = Keys {
+    what: "`egress`",
+    all: &[
+        Key::new(
+            "allow",
+            Kind::Texts,
+            "Where subscriptions made over the API may lead beside public addresses: networks, addresses, names, names \
+             below one as \"*.example.com\"; a port may follow, but not a network.",
+        ),
+        Key::new(
+            "deny",
+            Kind::Texts,
+            "Where nothing may go, polls and configured subscriptions included, written in the same ways; it wins.",
+        ),
+        Key::new(
+            "proxy",
+            Kind::Secret,
+            "An HTTP proxy for everything that leaves this machine, such as \"http://proxy.example.com:3128\", with http \
+             or https, and perhaps with a user and a password.",
+        ),
+        Key::new("no_proxy", Kind::Texts, "Where requests go without the proxy, written in the same ways as `allow`."),
     ],
     exclusive: &[],
 };
