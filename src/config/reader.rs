@@ -68,14 +68,18 @@ impl<'a> Fields<'a> {
 
     /// Begins to read the table of a key, if it is written.
     pub fn table(&self, name: &str) -> Option<Fields<'a>> {
-        let Kind::Table(keys) = self.key(name).kind else { unreachable!("`{name}` holds no table") };
+        let (Kind::Table(keys) | Kind::TableOrFalse(keys)) = self.key(name).kind else {
+            unreachable!("`{name}` holds no table")
+        };
         self.entry(name).and_then(|entry| Self::of_entry(self.report, entry, keys))
     }
 
     /// Begins to read the table of a key; one that is not written has all its defaults.
     pub fn table_or_empty(&self, name: &str) -> Option<Fields<'a>> {
         static EMPTY: Table = Table { entries: Vec::new() };
-        let Kind::Table(keys) = self.key(name).kind else { unreachable!("`{name}` holds no table") };
+        let (Kind::Table(keys) | Kind::TableOrFalse(keys)) = self.key(name).kind else {
+            unreachable!("`{name}` holds no table")
+        };
         match self.entry(name) {
             Some(entry) => Self::of_entry(self.report, entry, keys),
             None => Some(Fields { report: self.report, table: &EMPTY, place: self.place, keys }),

@@ -27,13 +27,14 @@ pub fn reference() -> String {
         let mut below = Vec::new();
         for key in keys.all.iter().filter(|key| !key.kind.is_later()) {
             let of_key = if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+            let or_false = if matches!(key.kind, Kind::TableOrFalse(_)) { ", or `false`" } else { "" };
             let holds = match table_of(&key.kind, &of_key) {
                 Some((path, keys)) => match known.iter().find(|(other, _)| std::ptr::eq(*other, keys)) {
-                    Some((_, first)) => format!("a table, as `[{first}]`"),
+                    Some((_, first)) => format!("a table, as `[{first}]`{or_false}"),
                     None => {
                         known.push((keys, path.clone()));
                         below.push((path.clone(), keys));
-                        format!("a table: `[{path}]`")
+                        format!("a table: `[{path}]`{or_false}")
                     }
                 },
                 None => describe(&key.kind),
@@ -71,7 +72,7 @@ pub fn reference() -> String {
 /// Returns the path and the keys of the tables that a key holds.
 fn table_of(kind: &Kind, path: &str) -> Option<(String, &'static Keys)> {
     match kind {
-        Kind::Table(keys) => Some((path.to_owned(), keys)),
+        Kind::Table(keys) | Kind::TableOrFalse(keys) => Some((path.to_owned(), keys)),
         Kind::Map(kind) => table_of(kind, &format!("{path}.NAME")),
         _ => None,
     }
@@ -101,7 +102,7 @@ fn describe(kind: &Kind) -> String {
         Kind::Json => "any value, each text in it a template".to_owned(),
         Kind::Forms => "one of several forms".to_owned(),
         Kind::Map(kind) => format!("table: each {}", describe(kind)),
-        Kind::Table(_) | Kind::Later | Kind::LaterSecret => String::new(),
+        Kind::Table(_) | Kind::TableOrFalse(_) | Kind::Later | Kind::LaterSecret => String::new(),
     }
 }
 

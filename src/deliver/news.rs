@@ -8,7 +8,7 @@ use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
 use crate::store::{ClaimedDelivery, Disabled};
 
-/// Returns the event that tells of a dead letter; `None` for a dead letter that carries one of the service's own
+/// Returns the event that tells of a dead letter; `None` for a dead letter that carries nothing but the service's own
 /// events, since such news could make news without end.
 pub(super) fn delivery_dead(
     subscription: &Subscription,
@@ -17,10 +17,11 @@ pub(super) fn delivery_dead(
     reason: DeathReason,
     now: Timestamp,
 ) -> Option<Event> {
-    if claimed.event.connector.is_service() {
+    let mut events = std::iter::once(&claimed.event).chain(&claimed.joined);
+    if events.all(|event| event.connector.is_service()) {
         return None;
     }
-    let data = json!({
+    let mut data = json!({
         "delivery": claimed.lease.id,
         "event": claimed.event.id,
         "type": claimed.event.event_type,
@@ -32,6 +33,9 @@ pub(super) fn delivery_dead(
         "status": attempt.status,
         "failure": attempt.failure,
     });
+    if !claimed.joined.is_empty() {
+        data["joined"] = claimed.joined.iter().map(|event| json!(event.id)).collect();
+    }
     Some(Event::of_service(ServiceNews::DeliveryDead, &claimed.lease.id.to_string(), now, &data))
 }
 

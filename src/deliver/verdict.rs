@@ -1,6 +1,7 @@
 //! What an answer means.
 
 use crate::model::delivery::DeathReason;
+use crate::model::lane::LanePolicy;
 use crate::model::retry::RetryPolicy;
 use crate::model::time::Timestamp;
 use crate::store::Verdict;
@@ -14,6 +15,15 @@ pub(super) enum Outcome {
     Failed,
     /// Nothing could be sent, and trying again will not change that.
     Unsendable(DeathReason),
+}
+
+/// Where a delivery stands on its way through the retry schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// How many attempts failed before.
+    pub failures: u32,
+    /// When it was queued, or last replayed.
+    pub since: Timestamp,
 }
 
 /// What becomes of the delivery, and of its lane.
@@ -33,10 +43,43 @@ pub(super) enum LaneEffect {
     Disable,
 }
 
-/// Judges an attempt of a delivery that had failed `failures` times before on its present way through the schedule.
-/// `jitter` from 0 to 1 lengthens the wait before the next attempt.
-pub(super) fn judge(outcome: Outcome, failures: u32, retry: &RetryPolicy, jitter: f64, now: Timestamp) -> Judgement {
-    let not_before = match outcome {
+/// What an attempt says of its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It took the delivery.
+    Acknowledges,
+    /// It works, but did not want this delivery.
+    Answers,
+    /// It does not work now, or not for us.
+    Fails,
+}
+
+impl Outcome {
+    /// Returns what this says of the receiver; `None` if it was not asked.
+    ///
+    /// An answer 4xx comes from a receiver that read the request and judged it. But 408, 425 and 429 say that it has no
+    /// time for requests, and a redirect that it is somewhere else: other deliveries will fare no better.
+    pub fn health(self) -> Option<Health> {
+        match self {
+            Self::Answered { status: 200..=299, .. } => Some(Health::Acknowledges),
+            Self::Answered { status: 408 | 425 | 429, .. } => Some(Health::Fails),
+            Self::Answered { status: 400..=499, .. } => Some(Health::Answers),
+            Self::Answered { .. } | Self::Failed => Some(Health::Fails),
+            Self::Unsendable(_) => None,
+        }
+    }
+}
+
+/// Judges an attempt by a subscription's lane and retry policy. `jitter` from 0 to 1 lengthens the wait before the next
+/// attempt.
+pub(super) fn judge(
+    outcome: Outcome,
+    standing: Standing,
+    (lane, retry): (&LanePolicy, &RetryPolicy),
+    jitter: f64,
+    now: Timestamp,
+) -> Judgement {
+    let (not_before, is_refused) = match outcome {
         Outcome::Answered { status: 200..=299, .. } => {
             return Judgement { verdict: Verdict::Delivered, effect: LaneEffect::None };
         }
@@ -46,12 +89,20 @@ pub(super) fn judge(outcome: Outcome, failures: u32, retry: &RetryPolicy, jitter
         Outcome::Unsendable(reason) => {
             return Judgement { verdict: Verdict::Dead(reason), effect: LaneEffect::None };
         }
-        // Only with these does the header say something of the whole receiver.
-        Outcome::Answered { status: 429 | 503, retry_after } => retry_after.filter(|at| *at > now),
-        Outcome::Answered { .. } | Outcome::Failed => None,
+        Outcome::Answered { status, retry_after } => {
+            // Only with these does the header say something of the whole receiver.
+            let not_before = retry_after.filter(|at| *at > now && matches!(status, 429 | 503));
+            (not_before, retry.gives_up_on(status))
+        }
+        Outcome::Failed => (None, false),
     };
-    let verdict = match retry.wait_after(failures.saturating_add(1), jitter) {
-        Some(wait) => Verdict::Retry((now + wait).max(not_before.unwrap_or(now))),
+    let last_wait = || lane.never_gives_up().then(|| retry.last_wait(jitter)).flatten();
+    let wait = retry.wait_after(standing.failures.saturating_add(1), jitter).or_else(last_wait);
+    let due = wait.map(|wait| (now + wait).max(not_before.unwrap_or(now)));
+    let is_in_time = |due: &Timestamp| retry.give_up_after.is_none_or(|after| *due <= standing.since + after);
+    let verdict = match due.filter(is_in_time) {
+        _ if is_refused => Verdict::Dead(DeathReason::Refused),
+        Some(due) => Verdict::Retry(due),
         None => Verdict::Dead(DeathReason::Exhausted),
     };
     Judgement { verdict, effect: not_before.map_or(LaneEffect::None, LaneEffect::Pause) }
@@ -62,6 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::lane::{Order, WhenBlocked};
 
     const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -77,11 +129,17 @@ mod tests {
         Outcome::Answered { status, retry_after: Some(after(seconds)) }
     }
 
+    /// Returns a policy with waits of 10 and 60 seconds.
+    fn waits() -> RetryPolicy {
+        RetryPolicy::new(vec![Duration::from_secs(10), Duration::from_secs(60)])
+    }
+
     /// Judges with waits of 10 and 60 seconds, without jitter.
     #[track_caller]
     fn check(outcome: Outcome, failures: u32, verdict: Verdict, effect: LaneEffect) {
-        let retry = RetryPolicy::new(vec![Duration::from_secs(10), Duration::from_secs(60)]);
-        assert_eq!(judge(outcome, failures, &retry, 0.0, NOW), Judgement { verdict, effect }, "{outcome:?}");
+        let standing = Standing { failures, since: NOW };
+        let judgement = judge(outcome, standing, (&LanePolicy::default(), &waits()), 0.0, NOW);
+        assert_eq!(judgement, Judgement { verdict, effect }, "{outcome:?}");
     }
 
     #[test]
@@ -122,20 +180,80 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_not_tried_again() {
-        check(
-            Outcome::Unsendable(DeathReason::Unsendable),
-            0,
-            Verdict::Dead(DeathReason::Unsendable),
-            LaneEffect::None,
-        );
+        for reason in [DeathReason::Unsendable, DeathReason::TooLarge] {
+            check(Outcome::Unsendable(reason), 0, Verdict::Dead(reason), LaneEffect::None);
+        }
     }
 
     #[test]
     fn jitter_only_lengthens() {
         let retry = RetryPolicy::new(vec![Duration::from_secs(10)]);
         for jitter in [0.0, 0.3, 1.0] {
-            let Verdict::Retry(at) = judge(Outcome::Failed, 0, &retry, jitter, NOW).verdict else { panic!("a retry") };
+            let standing = Standing { failures: 0, since: NOW };
+            let judgement = judge(Outcome::Failed, standing, (&LanePolicy::default(), &retry), jitter, NOW);
+            let Verdict::Retry(at) = judgement.verdict else { panic!("a retry") };
             assert!((after(10)..=after(11)).contains(&at), "{at}");
         }
+    }
+
+    #[test]
+    fn some_answers_are_given_up_on_at_once_and_still_pause_the_lane() {
+        let give_up_on = ["4xx", "503"].map(|text| text.parse().expect("statuses")).to_vec();
+        let mut retry = waits();
+        retry.give_up_on = give_up_on;
+        let check = |outcome, verdict, effect| {
+            let standing = Standing { failures: 0, since: NOW };
+            let judgement = judge(outcome, standing, (&LanePolicy::default(), &retry), 0.0, NOW);
+            assert_eq!(judgement, Judgement { verdict, effect }, "{outcome:?}");
+        };
+        check(answered(422), Verdict::Dead(DeathReason::Refused), LaneEffect::None);
+        check(asked_to_wait(503, 30), Verdict::Dead(DeathReason::Refused), LaneEffect::Pause(after(30)));
+        check(answered(429), Verdict::Retry(after(10)), LaneEffect::None);
+        check(Outcome::Failed, Verdict::Retry(after(10)), LaneEffect::None);
+        check(answered(410), Verdict::Dead(DeathReason::Gone), LaneEffect::Disable);
+    }
+
+    #[test]
+    fn nothing_is_put_off_until_after_the_end_of_patience() {
+        let check = |outcome, failures, now: u64, verdict| {
+            let mut retry = waits();
+            retry.give_up_after = Some(Duration::from_secs(70));
+            let standing = Standing { failures, since: NOW };
+            let judgement = judge(outcome, standing, (&LanePolicy::default(), &retry), 0.0, after(now));
+            assert_eq!(judgement.verdict, verdict, "{outcome:?} at {now}");
+        };
+        check(Outcome::Failed, 0, 0, Verdict::Retry(after(10)));
+        check(Outcome::Failed, 1, 10, Verdict::Retry(after(70)));
+        check(Outcome::Failed, 1, 11, Verdict::Dead(DeathReason::Exhausted));
+        check(asked_to_wait(503, 71), 0, 0, Verdict::Dead(DeathReason::Exhausted));
+        check(Outcome::Failed, 0, 500, Verdict::Dead(DeathReason::Exhausted));
+        check(answered(200), 0, 500, Verdict::Delivered);
+    }
+
+    #[test]
+    fn a_lane_that_waits_for_its_head_goes_on_at_the_last_wait() {
+        let lane = LanePolicy { order: Order::All, when_blocked: WhenBlocked::Wait, ..LanePolicy::default() };
+        let check = |outcome, failures, verdict| {
+            let standing = Standing { failures, since: NOW };
+            assert_eq!(judge(outcome, standing, (&lane, &waits()), 0.0, NOW).verdict, verdict, "{outcome:?}");
+        };
+        check(Outcome::Failed, 0, Verdict::Retry(after(10)));
+        check(Outcome::Failed, 1000, Verdict::Retry(after(60)));
+        check(Outcome::Unsendable(DeathReason::TooLarge), 1000, Verdict::Dead(DeathReason::TooLarge));
+        check(answered(410), 1000, Verdict::Dead(DeathReason::Gone));
+    }
+
+    #[test]
+    fn an_answer_about_one_delivery_comes_from_a_receiver_that_works() {
+        let check = |outcome: Outcome, expected| assert_eq!(outcome.health(), expected, "{outcome:?}");
+        check(answered(204), Some(Health::Acknowledges));
+        for status in [400, 401, 404, 409, 410, 413, 422] {
+            check(answered(status), Some(Health::Answers));
+        }
+        for status in [100, 302, 408, 425, 429, 500, 503] {
+            check(answered(status), Some(Health::Fails));
+        }
+        check(Outcome::Failed, Some(Health::Fails));
+        check(Outcome::Unsendable(DeathReason::Unsendable), None);
     }
 }

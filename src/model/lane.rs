@@ -9,15 +9,15 @@ use super::limits::Rate;
 pub struct LanePolicy {
     /// The most attempts under way at once; at least 1.
     pub concurrency: usize,
-    /// The most attempts in a span of time.
+    /// How many attempts are made in the long run: in any span of time no more than the rate gives for it, and `burst`.
     pub rate: Option<Rate>,
-    /// How many attempts of `rate` may follow each other at once; `None` means all of a span's.
+    /// How many attempts may follow each other at once after a quiet time; `None` means the rate's count.
     pub burst: Option<u32>,
     pub order: Order,
     pub when_blocked: WhenBlocked,
     /// `None` if the lane goes on sending whatever the answers are.
     pub breaker: Option<BreakerPolicy>,
-    /// After how long without a single acknowledged attempt the subscription is disabled; `None` means never.
+    /// After how long of failing, without a single acknowledged attempt, the subscription is disabled; `None` means never.
     pub disable_after: Option<Duration>,
 }
 
@@ -56,6 +56,13 @@ pub struct BreakerPolicy {
     pub rest: Duration,
     /// How long it stops at most.
     pub longest_rest: Duration,
+}
+
+impl LanePolicy {
+    /// Tells whether deliveries are attempted for ever, because others wait for them.
+    pub fn never_gives_up(&self) -> bool {
+        self.order != Order::None && self.when_blocked == WhenBlocked::Wait
+    }
 }
 
 impl Default for LanePolicy {

@@ -360,9 +360,20 @@ pub struct LaneState {
     /// Since when no attempt was acknowledged, if the last one was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,
+    /// When the last of the attempts since then failed, as far as was stored: that is done rarely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    /// How many attempts failed since then, as far as was stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed_attempts: u32,
     /// When pruning first found that deliveries wait although nobody configures this subscription any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unconfigured_since: Option<Timestamp>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A lane that stopped sending because its receiver fails.

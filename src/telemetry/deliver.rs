@@ -9,12 +9,11 @@ use prometheus_client::registry::{Registry, Unit};
 use tracing::{debug, error, info, warn};
 
 use crate::model::delivery::Attempt;
-use crate::model::event::Event;
 use crate::model::expression::ExpressionError;
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::quantity::format_duration;
 use crate::model::time::Timestamp;
-use crate::store::{StoreError, Verdict};
+use crate::store::{ClaimedDelivery, StoreError, Verdict};
 
 /// What is observed of deliveries.
 #[derive(Debug)]
@@ -24,6 +23,11 @@ pub struct DeliverTelemetry {
     delay: Family<SubscriptionLabel, Histogram>,
     disabled: Family<SubscriptionLabel, Gauge>,
     pauses: Family<SubscriptionLabel, Counter>,
+    rate_waits: Family<SubscriptionLabel, Counter>,
+    breaker_openings: Family<SubscriptionLabel, Counter>,
+    breaker_open: Family<SubscriptionLabel, Gauge>,
+    batches: Family<SubscriptionLabel, Counter>,
+    batched_events: Family<SubscriptionLabel, Counter>,
     filter_failures: Family<SubscriptionLabel, Counter>,
     store_failures: Family<SubscriptionLabel, Counter>,
 }
@@ -55,6 +59,11 @@ impl DeliverTelemetry {
             delay: Family::new_with_constructor(delays),
             disabled: Family::default(),
             pauses: Family::default(),
+            rate_waits: Family::default(),
+            breaker_openings: Family::default(),
+            breaker_open: Family::default(),
+            batches: Family::default(),
+            batched_events: Family::default(),
             filter_failures: Family::default(),
             store_failures: Family::default(),
         };
@@ -77,6 +86,23 @@ impl DeliverTelemetry {
             this.disabled.clone(),
         );
         registry.register("lane_pauses", "How often a receiver asked to be left alone", this.pauses.clone());
+        registry.register(
+            "lane_rate_waits",
+            "How often something that could be sent had to wait for the lane's rate",
+            this.rate_waits.clone(),
+        );
+        registry.register(
+            "lane_breaker_openings",
+            "How often a lane stopped sending because its receiver failed",
+            this.breaker_openings.clone(),
+        );
+        registry.register(
+            "lane_breaker_open",
+            "1 while only a trial is sent now and then, because the receiver fails",
+            this.breaker_open.clone(),
+        );
+        registry.register("delivery_batches", "Batches that were made", this.batches.clone());
+        registry.register("delivery_batched_events", "Events that were put into batches", this.batched_events.clone());
         registry.register("filter_failures", "Events that a filter failed on", this.filter_failures.clone());
         registry.register(
             "lane_store_failures",
@@ -101,6 +127,11 @@ impl DeliverTelemetry {
             delay: self.delay.get_or_create_owned(&label),
             disabled: self.disabled.get_or_create_owned(&label),
             pauses: self.pauses.get_or_create_owned(&label),
+            rate_waits: self.rate_waits.get_or_create_owned(&label),
+            breaker_openings: self.breaker_openings.get_or_create_owned(&label),
+            breaker_open: self.breaker_open.get_or_create_owned(&label),
+            batches: self.batches.get_or_create_owned(&label),
+            batched_events: self.batched_events.get_or_create_owned(&label),
             store_failures: self.store_failures.get_or_create_owned(&label),
         }
     }
@@ -127,12 +158,18 @@ pub struct LaneTelemetry {
     delay: Histogram,
     disabled: Gauge,
     pauses: Counter,
+    rate_waits: Counter,
+    breaker_openings: Counter,
+    breaker_open: Gauge,
+    batches: Counter,
+    batched_events: Counter,
     store_failures: Counter,
 }
 
 impl LaneTelemetry {
     /// An attempt was made, and its verdict is durable.
-    pub fn attempt_finished(&self, event: &Event, attempt: &Attempt, verdict: Verdict, now: Timestamp) {
+    pub fn attempt_finished(&self, claimed: &ClaimedDelivery, attempt: &Attempt, verdict: Verdict, now: Timestamp) {
+        let event = &claimed.event;
         self.attempt_duration.observe(attempt.duration.as_secs_f64());
         let (outcome, counter) = match verdict {
             Verdict::Delivered => ("delivered", &self.delivered),
@@ -141,7 +178,9 @@ impl LaneTelemetry {
         };
         counter.inc();
         if verdict == Verdict::Delivered {
-            self.delay.observe(now.since(event.time).as_secs_f64());
+            for event in std::iter::once(event).chain(&claimed.joined) {
+                self.delay.observe(now.since(event.time).as_secs_f64());
+            }
         }
         // Most deliveries succeed at once: their line is not even put together unless someone reads it.
         let quiet =
@@ -165,7 +204,7 @@ impl LaneTelemetry {
         macro_rules! tell {
             ($level:ident) => {
                 $level!(event = %event.id, %delivery, connector = %event.connector, %subscription, attempt = number,
-                    status = attempt.status, outcome, elapsed_ms = attempt.duration.as_millis() as u64,
+                    status = attempt.status, events = 1 + claimed.joined.len(), outcome, elapsed_ms = attempt.duration.as_millis() as u64,
                     "attempt {number} of {delivery} took {took}: {answer}; {next}")
             };
         }
@@ -181,6 +220,46 @@ impl LaneTelemetry {
         self.pauses.inc();
         let subscription = &self.subscription;
         info!(%subscription, %until, "subscription {subscription} is paused until {until}, as its receiver asked");
+    }
+
+    /// Something could be sent, but the lane's rate does not allow it yet.
+    pub fn waits_for_rate(&self) {
+        self.rate_waits.inc();
+    }
+
+    /// So many of the last attempts failed that the lane stops sending.
+    pub fn breaker_opened(&self, failed: usize, attempts: usize, until: Timestamp) {
+        self.breaker_openings.inc();
+        self.breaker_open.set(1);
+        let subscription = &self.subscription;
+        warn!(%subscription, failed, attempts, %until,
+            "the receiver of subscription {subscription} failed {failed} of the last {attempts} attempts: nothing is sent \
+             until {until}, and then a single attempt");
+    }
+
+    /// The receiver still fails.
+    pub fn breaker_stays_open(&self, failed_trials: u32, until: Timestamp) {
+        let subscription = &self.subscription;
+        debug!(%subscription, failed_trials, %until,
+            "the receiver of subscription {subscription} still fails: the next attempt is made at {until}");
+    }
+
+    /// The receiver works again.
+    pub fn breaker_closed(&self) {
+        self.breaker_open.set(0);
+        let subscription = &self.subscription;
+        info!(%subscription, "the receiver of subscription {subscription} works again: deliveries go on");
+    }
+
+    /// Whether the lane only makes a trial now and then.
+    pub fn is_broken(&self, broken: bool) {
+        self.breaker_open.set(i64::from(broken));
+    }
+
+    /// So many deliveries became one.
+    pub fn joined(&self, events: usize) {
+        self.batches.inc();
+        self.batched_events.inc_by(events as u64);
     }
 
     /// The subscription was disabled.
@@ -225,7 +304,9 @@ mod tests {
 
     use super::*;
     use crate::model::delivery::DeathReason;
-    use crate::model::event::ServiceNews;
+    use crate::model::event::{Event, ServiceNews};
+    use crate::model::id::LeaseToken;
+    use crate::store::DeliveryLease;
     use crate::telemetry::Telemetry;
 
     #[derive(Clone, Default)]
@@ -247,6 +328,15 @@ mod tests {
     fn check(number: u32, status: u16, verdict: Verdict, expected: Option<&str>) {
         let mut event = Event::of_service(ServiceNews::DeliveryDead, "k", Timestamp::EPOCH, &json!(null));
         event.id = EventId::from_bytes([7; 16]);
+        let id = DeliveryId { event: event.id, subscription: "erp".parse().expect("a name") };
+        let claimed = ClaimedDelivery {
+            lease: DeliveryLease { id, token: LeaseToken::new(), until: Timestamp::LAST },
+            event: Arc::new(event),
+            joined: Vec::new(),
+            since: Timestamp::EPOCH,
+            attempts: number - 1,
+            failures: number - 1,
+        };
         let attempt = Attempt {
             duration: Duration::from_millis(12),
             status: Some(status),
@@ -262,7 +352,7 @@ mod tests {
             .finish();
         let lane = Telemetry::shared().deliver.lane(&"erp".parse().expect("a name"));
         tracing::subscriber::with_default(subscriber, || {
-            lane.attempt_finished(&event, &attempt, verdict, Timestamp::EPOCH);
+            lane.attempt_finished(&claimed, &attempt, verdict, Timestamp::EPOCH);
         });
         let lines = lines.0.lock().expect("no writer panics");
         assert_eq!(std::str::from_utf8(&lines).expect("text").trim(), expected.unwrap_or_default());
@@ -279,7 +369,7 @@ mod tests {
                 "INFO pollhook::telemetry::deliver: attempt 1 of evt_07070707070707070707070707070707.erp took 12ms: \
                  status 500; it is tried again at 1970-01-01T00:00:05.000Z \
                  event=evt_07070707070707070707070707070707 delivery=evt_07070707070707070707070707070707.erp \
-                 connector=pollhook subscription=erp attempt=1 status=500 outcome=\"retry\" elapsed_ms=12",
+                 connector=pollhook subscription=erp attempt=1 status=500 events=1 outcome=\"retry\" elapsed_ms=12",
             ),
         );
         check(
@@ -290,7 +380,7 @@ mod tests {
                 "INFO pollhook::telemetry::deliver: attempt 3 of evt_07070707070707070707070707070707.erp took 12ms: \
                  status 410; it is a dead letter (gone) \
                  event=evt_07070707070707070707070707070707 delivery=evt_07070707070707070707070707070707.erp \
-                 connector=pollhook subscription=erp attempt=3 status=410 outcome=\"dead\" elapsed_ms=12",
+                 connector=pollhook subscription=erp attempt=3 status=410 events=1 outcome=\"dead\" elapsed_ms=12",
             ),
         );
         check(2, 500, retry, None);

@@ -186,7 +186,8 @@ async fn when_the_schedule_is_exhausted_the_delivery_is_a_dead_letter_and_news()
     assert!(matches!(state, DeliveryState::Dead { reason: DeathReason::Exhausted, .. }), "{state:?}");
     let expected = json!({
         "delivery": id, "event": id.event, "type": "orders.created", "connector": "orders", "key": "1",
-        "subscription": "erp", "reason": "exhausted", "attempts": 2, "status": 500, "failure": null,
+        "subscription": "erp", "reason": "exhausted", "attempts": 2, "status": 500,
+        "failure": { "class": "status", "message": "the receiver answered 500 Internal Server Error" },
     });
     assert_eq!(house.news().await, [("pollhook.delivery.dead".to_owned(), expected)]);
 }

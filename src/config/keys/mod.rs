@@ -87,6 +87,8 @@ pub(super) enum Kind {
     Forms,
     /// A table with these keys.
     Table(&'static Keys),
+    /// A table with these keys, or `false`.
+    TableOrFalse(&'static Keys),
     /// A table whose keys people choose.
     Map(&'static Kind),
     /// Documented, but not built yet.
@@ -126,7 +128,7 @@ impl Kind {
     /// Returns what a key of a table of this kind holds.
     pub fn below(&self, name: &str) -> Option<&Kind> {
         match self {
-            Self::Table(keys) => keys.get(name).map(|key| &key.kind),
+            Self::Table(keys) | Self::TableOrFalse(keys) => keys.get(name).map(|key| &key.kind),
             Self::Map(kind) => Some(kind),
             Self::Json => Some(self),
             _ => None,
@@ -136,7 +138,7 @@ impl Kind {
     /// Returns the keys of the tables that this is, or that people name in it.
     pub fn table(&self) -> Option<&'static Keys> {
         match self {
-            Self::Table(keys) => Some(keys),
+            Self::Table(keys) | Self::TableOrFalse(keys) => Some(keys),
             Self::Map(kind) => kind.table(),
             _ => None,
         }
@@ -146,7 +148,7 @@ impl Kind {
     pub fn holds_secrets(&self) -> bool {
         match self {
             Self::Secret | Self::SigningSecrets | Self::Param | Self::Elements | Self::LaterSecret => true,
-            Self::Table(keys) => keys.hold_secrets(),
+            Self::Table(keys) | Self::TableOrFalse(keys) => keys.hold_secrets(),
             Self::Map(kind) => kind.holds_secrets(),
             _ => false,
         }

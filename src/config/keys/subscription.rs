@@ -47,15 +47,81 @@ pub(in crate::config) static SUBSCRIPTION: Keys = Keys {
             .or("15s"),
         Key::new("concurrency", Kind::Count(1, 1000), "The most attempts under way at once.").or("8"),
         Key::new(
+            "rate",
+            Kind::Rate,
+            "How many attempts are made in a time in the long run; without it as many as can be.",
+        ),
+        Key::new(
+            "burst",
+            Kind::Count(1, 100_000),
+            "How many attempts of `rate` may follow each other at once after a quiet time; without it the rate's number.",
+        ),
+        Key::new(
+            "order",
+            Kind::Choice(&ORDERS),
+            "What is sent strictly in order: nothing, the changes of each item, or all.",
+        )
+        .or("none"),
+        Key::new(
+            "when_blocked",
+            Kind::Choice(&WHEN_BLOCKED),
+            "With an order, what becomes of a delivery that is not acknowledged: it becomes a dead letter and the next goes on (\"skip\"), or it is attempted for ever and the others wait (\"wait\").",
+        )
+        .or("skip"),
+        Key::new(
             "retry",
             Kind::Durations("10ms", "30d"),
             "The waits between attempts; an empty list means a single attempt.",
         )
         .or("[\"5s\", \"5m\", \"30m\", \"2h\", \"5h\", \"10h\", \"14h\", \"20h\", \"24h\"]"),
-        Key::later("rate", "How many deliveries are sent in a time at most."),
-        Key::later("order", "Whether changes of an item, or all, are sent strictly one after the other."),
+        Key::new(
+            "give_up_after",
+            Kind::Duration("1s", "366d"),
+            "How long after a delivery was queued it is attempted again; without it as long as `retry` says.",
+        ),
+        Key::new(
+            "give_up_on",
+            Kind::Forms,
+            "Statuses that make a dead letter at once, such as [400, 422] or [\"4xx\"]; a class leaves out 408, 425 and 429.",
+        ),
+        Key::new(
+            "breaker",
+            Kind::TableOrFalse(&BREAKER),
+            "When nothing is sent for a while because the receiver fails.",
+        ),
+        Key::new(
+            "disable_after",
+            Kind::Forms,
+            "After how long of failing without a single acknowledged attempt the subscription is disabled, from 1h to 366d, or false.",
+        )
+        .or("5d"),
         Key::new("auth", Kind::Table(&AUTH), "How deliveries prove who they are from, beside their signature."),
         Key::new("tls", Kind::Table(&TLS), "Certificates of your own."),
+    ],
+    exclusive: &[],
+};
+
+static ORDERS: Words = Words { words: &["none", "item", "all"], later: &[] };
+
+static WHEN_BLOCKED: Words = Words { words: &["skip", "wait"], later: &[] };
+
+static BREAKER: Keys = Keys {
+    what: "`breaker`",
+    all: &[
+        Key::new(
+            "failure_rate",
+            Kind::Text,
+            "The share of failed attempts at which nothing more is sent, from \"1%\" to \"100%\".",
+        )
+        .or("100%"),
+        Key::new("attempts", Kind::Count(1, 1000), "How many of the last attempts are looked at.").or("10"),
+        Key::new(
+            "rest",
+            Kind::Duration("1s", "1d"),
+            "How long nothing is sent, before a single attempt is made; each further time in a row twice as long.",
+        )
+        .or("10s"),
+        Key::new("longest_rest", Kind::Duration("1s", "1d"), "How long nothing is sent at most.").or("5m"),
     ],
     exclusive: &[],
 };
@@ -69,7 +135,7 @@ static BATCH: Keys = Keys {
     what: "`batch`",
     all: &[
         Key::new("max", Kind::Count(1, BatchPolicy::MOST as u64), "The most events of a delivery.").or("100"),
-        Key::new("wait", Kind::Duration("0s", "1h"), "How long the first event waits for others at most.").or("1s"),
+        Key::new("wait", Kind::Duration("0s", "10m"), "How long the first event waits for others at most.").or("1s"),
     ],
     exclusive: &[],
 };

@@ -6,13 +6,19 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinError;
 
-use super::gate::{Gate, Opening};
-use super::{DeliverContext, Look};
+use super::DeliverContext;
+use super::breaker::Change;
+use super::buffer::Shipment;
+use super::failing::Failing;
+use super::gate::{Gate, Noted, Opening};
+use crate::clock::SharedClock;
 use crate::deliver::news;
 use crate::deliver::send::Sender;
-use crate::deliver::verdict::{self, Judgement, LaneEffect};
+use crate::deliver::verdict::{self, Health, Judgement, LaneEffect, Outcome, Standing};
+use crate::http;
+use crate::model::delivery::{Attempt, AttemptFailure, DeathReason, FailureClass};
 use crate::model::id::{DeliveryId, SubscriptionName};
-use crate::model::lane::Order;
+use crate::model::quantity::format_duration;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
 use crate::store::{
@@ -31,17 +37,30 @@ pub(super) struct Worker {
     receiver: String,
 }
 
-/// How often the store is looked into without a wake-up: wake-ups are only hints.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// What a look into the store found.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub claimed: Vec<ClaimedDelivery>,
+    /// Whether more may be due than was claimed.
+    pub more: bool,
+    /// When to look again; not after now if something is due already.
+    pub next: Timestamp,
+}
 
-/// How long to wait when the store says that something is due but does not hand it out.
-const REST_AFTER_REFUSAL: Duration = Duration::from_secs(1);
+/// What came of an attempt.
+#[derive(Debug)]
+pub(super) struct Attempted {
+    pub settlement: Settlement,
+    /// How many events were in a batch that was too large.
+    pub too_many: Option<usize>,
+}
+
+/// How often the store is looked into without a wake-up, about: each lane at times of its own. A store of one process
+/// loses no wake-up, so this only limits how long anything unforeseen could last.
+const LOOK_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// How long a delivery may wait for a slot before it is given back.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// The most bytes of events that are claimed at a time.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a settlement may take before the lease is lost.
 const SETTLING: Duration = Duration::from_secs(10);
@@ -51,7 +70,8 @@ impl Worker {
         let sender = Sender::new(Arc::clone(&subscription), &context);
         let telemetry = context.telemetry.deliver.lane(&subscription.name);
         let receiver = memory_of_url(&subscription);
-        Self { gate: Gate::default(), subscription, sender, telemetry, context, receiver }
+        let gate = Gate::new(&subscription.lane, &subscription.retry);
+        Self { gate, subscription, sender, telemetry, context, receiver }
     }
 
     pub fn name(&self) -> &SubscriptionName {
@@ -66,46 +86,55 @@ impl Worker {
         self.context.clock.now()
     }
 
-    pub async fn sleep_until(&self, at: Timestamp) {
-        self.context.clock.sleep_until(at).await;
+    pub fn monotonic(&self) -> Duration {
+        self.context.clock.monotonic()
+    }
+
+    pub fn clock(&self) -> &SharedClock {
+        &self.context.clock
+    }
+
+    pub fn telemetry(&self) -> &LaneTelemetry {
+        &self.telemetry
     }
 
     /// Reads the lane's state and, if it may send, claims up to `most` deliveries.
-    pub async fn look(self: Arc<Self>, most: usize) -> Result<Look, StoreError> {
+    pub async fn look(self: Arc<Self>, most: usize, most_bytes: usize) -> Result<Look, StoreError> {
         let (store, name) = (self.store(), self.name());
         self.load_state().await?;
         let now = self.now();
-        let latest = now + LOOK_EVERY;
-        match self.gate.opening(now) {
-            Opening::ByHand => return Ok(Look { claimed: Vec::new(), filled: false, next: latest }),
-            Opening::At(until) => return Ok(Look { claimed: Vec::new(), filled: false, next: until.min(latest) }),
-            Opening::Open => {}
-        }
-        let lease_for = LONGEST_WAIT + self.subscription.timeout + SETTLING;
-        let claim = Claim { order: Order::None, most, most_bytes: MOST_BYTES, lease_for };
-        let Claimed { deliveries: claimed, more } = store.claim_deliveries(name, now, claim).await?;
-        if more {
-            return Ok(Look { claimed, filled: true, next: now });
-        }
-        let next = match store.next_due(name).await? {
-            // It was due before, but the store did not hand it out: asking at once would give the same answer.
-            Some(due) if due <= now => now + REST_AFTER_REFUSAL,
-            Some(due) => due.min(latest),
-            None => latest,
+        let latest = now + LOOK_EVERY.mul_f64(0.75 + fastrand::f64() / 2.0);
+        let nothing = |next| Ok(Look { claimed: Vec::new(), more: false, next });
+        let most = match self.gate.opening(now) {
+            Opening::ByHand => return nothing(latest),
+            Opening::At(until) => return nothing(until.min(latest)),
+            Opening::Trial => 1,
+            Opening::Open => most,
         };
-        Ok(Look { claimed, filled: false, next })
+        let claim = Claim { order: self.subscription.lane.order, most, most_bytes, lease_for: self.lease_for() };
+        let Claimed { deliveries: claimed, more } = store.claim_deliveries(name, now, claim).await?;
+        let next = if more { now } else { store.next_due(name).await?.map_or(latest, |due| due.min(latest)) };
+        Ok(Look { claimed, more, next })
+    }
+
+    /// How long leases are taken for.
+    fn lease_for(&self) -> Duration {
+        let gathering = self.subscription.content.batch.map(|batch| batch.wait).unwrap_or_default();
+        gathering + LONGEST_WAIT + self.subscription.timeout + SETTLING
     }
 
     async fn load_state(&self) -> Result<(), StoreError> {
-        let closings = self.gate.closings();
+        let changes = self.gate.changes();
         let mut state = self.store().lane_state(self.name()).await?;
         if state.disabled.as_ref().is_some_and(|disabled| disabled.url != self.receiver) {
             // It was another receiver that was gone.
             state = LaneState::default();
             self.store().set_lane_state(self.name(), state.clone(), Vec::new()).await?;
         }
-        self.gate.load(state, closings);
-        self.telemetry.is_disabled(self.gate.opening(self.now()) == Opening::ByHand);
+        let now = self.now();
+        self.gate.load(state, changes, now);
+        self.telemetry.is_disabled(self.gate.opening(now) == Opening::ByHand);
+        self.telemetry.is_broken(self.gate.broken_since().is_some());
         Ok(())
     }
 
@@ -117,7 +146,7 @@ impl Worker {
         let Some((state, news)) = self.gate.take_unsaved() else { return };
         if let Err(error) = self.store().set_lane_state(self.name(), state, news.clone()).await {
             self.gate.not_saved(news);
-            self.store_failed("store that it is paused or disabled", &error);
+            self.store_failed("store what its receiver said", &error);
         }
     }
 
@@ -134,21 +163,66 @@ impl Worker {
         }
     }
 
-    /// Attempts a delivery; its slot is free as soon as the exchange is over. Returns what is to be settled.
-    pub async fn attempt(self: Arc<Self>, claimed: ClaimedDelivery, slot: OwnedSemaphorePermit) -> Settlement {
-        let (attempt, outcome) = self.sender.attempt(&claimed).await;
+    /// Attempts what goes out together; its slot is free as soon as the exchange is over. Returns what is to be settled;
+    /// `None` if it was given back instead.
+    pub async fn attempt(self: Arc<Self>, shipment: Shipment, slot: OwnedSemaphorePermit) -> Option<Attempted> {
+        let claimed = self.join(shipment).await?;
+        let (mut attempt, outcome) = self.sender.attempt(&claimed).await;
+        if let Outcome::Answered { status, .. } = outcome
+            && attempt.failure.is_none()
+        {
+            attempt.failure = status_failure(status);
+        }
         let now = self.now();
-        let Judgement { verdict, effect } =
-            verdict::judge(outcome, claimed.failures, &self.subscription.retry, fastrand::f64(), now);
+        let Subscription { lane, retry, .. } = &*self.subscription;
+        let standing = Standing { failures: claimed.failures, since: claimed.since };
+        let Judgement { verdict, effect } = verdict::judge(outcome, standing, (lane, retry), fastrand::f64(), now);
         self.apply(effect, now);
+        if let Some(health) = outcome.health() {
+            self.note(health, &attempt, now);
+        }
         drop(slot);
-        self.telemetry.attempt_finished(&claimed.event, &attempt, verdict, now);
+        self.telemetry.attempt_finished(&claimed, &attempt, verdict, now);
         let news = match verdict {
             Verdict::Dead(reason) => news::delivery_dead(&self.subscription, &claimed, &attempt, reason, now),
             Verdict::Delivered | Verdict::Retry(_) => None,
         };
         let news = news.map(|event| self.context.route.route(event)).into_iter().collect();
-        Settlement { lease: claimed.lease, attempt, verdict, news }
+        let is_too_large = attempt.status == Some(413) || verdict == Verdict::Dead(DeathReason::TooLarge);
+        let too_many = (is_too_large && !claimed.joined.is_empty()).then_some(1 + claimed.joined.len());
+        Some(Attempted { settlement: Settlement { lease: claimed.lease, attempt, verdict, news }, too_many })
+    }
+
+    /// Makes one delivery of what goes out together. Returns `None` if all of it was given back, because it could not be
+    /// joined, or because nothing may be sent any more when that was done.
+    async fn join(&self, shipment: Shipment) -> Option<ClaimedDelivery> {
+        let mut shipment = shipment.into_iter();
+        let mut first = shipment.next()?;
+        let others: Vec<ClaimedDelivery> = shipment.collect();
+        if others.is_empty() {
+            return Some(first);
+        }
+        let leases = others.iter().map(|other| other.lease.clone()).collect();
+        match self.store().join_deliveries(&first.lease, leases).await {
+            Ok(()) => self.gate.store_worked(),
+            Err(error) => {
+                match error {
+                    StoreError::StaleLease { .. } | StoreError::NotFound { .. } => {
+                        self.telemetry.lease_lost(&first.lease.id);
+                    }
+                    error => self.store_failed("join deliveries", &error),
+                }
+                self.give_back(std::iter::once(first).chain(others)).await;
+                return None;
+            }
+        }
+        first.joined = others.into_iter().map(|other| other.event).collect();
+        self.telemetry.joined(1 + first.joined.len());
+        if self.gate.opening(self.now()) == Opening::Open {
+            return Some(first);
+        }
+        self.give_back([first]).await;
+        None
     }
 
     /// Settles deliveries. Returns when the first of them falls due again, if one does.
@@ -195,19 +269,53 @@ impl Worker {
                     self.telemetry.paused(until);
                 }
             }
-            LaneEffect::Disable => {
-                let reason = "the receiver answered 410 Gone".to_owned();
-                let disabled = Disabled { at: now, reason: reason.clone(), url: self.receiver.clone() };
-                let news = |disabled: &Disabled| {
-                    self.context.route.route(news::subscription_disabled(&self.subscription, disabled))
-                };
-                if self.gate.disable(disabled, news) {
-                    self.telemetry.is_disabled(true);
-                    self.telemetry.disabled(&reason);
-                }
-            }
+            LaneEffect::Disable => self.disable("the receiver answered 410 Gone", now),
         }
     }
+
+    /// Takes into account what an attempt said of the receiver.
+    fn note(&self, health: Health, attempt: &Attempt, now: Timestamp) {
+        let Noted { breaker, failed_too_long } = self.gate.attempted(health, attempt.started_at, now);
+        match breaker {
+            Change::None => {}
+            Change::Opened(open, share) => self.telemetry.breaker_opened(share.failed, share.all, open.until),
+            Change::StaysOpen(open) => self.telemetry.breaker_stays_open(open.failed_trials, open.until),
+            Change::Closed => self.telemetry.breaker_closed(),
+        }
+        if let Some(failing) = failed_too_long {
+            self.disable(&reason_of(&failing, attempt), now);
+        }
+    }
+
+    fn disable(&self, reason: &str, now: Timestamp) {
+        let disabled = Disabled { at: now, reason: reason.to_owned(), url: self.receiver.clone() };
+        let news =
+            |disabled: &Disabled| self.context.route.route(news::subscription_disabled(&self.subscription, disabled));
+        if self.gate.disable(disabled, news) {
+            self.telemetry.is_disabled(true);
+            self.telemetry.disabled(reason);
+        }
+    }
+}
+
+/// Returns why a subscription is disabled whose receiver acknowledges nothing.
+fn reason_of(failing: &Failing, last: &Attempt) -> String {
+    let Failing { since, attempts, .. } = failing;
+    let minutes = failing.last.since(*since).as_secs() / 60;
+    let lasted = format_duration(Duration::from_secs(60 * minutes));
+    let outcome = last.failure.as_ref().map_or("no answer", |failure| failure.message.as_str());
+    format!(
+        "nothing was acknowledged for {lasted}, since {since}: at least {attempts} attempts failed, the last one with: \
+         {outcome}"
+    )
+}
+
+/// Returns how an answer failed that is no acknowledgement.
+fn status_failure(status: u16) -> Option<AttemptFailure> {
+    let phrase = http::reason(status).map(|phrase| format!(" {phrase}")).unwrap_or_default();
+    let hint = if (300..400).contains(&status) { ", and redirects are not followed" } else { "" };
+    let message = format!("the receiver answered {status}{phrase}{hint}");
+    (!(200..300).contains(&status)).then_some(AttemptFailure { class: FailureClass::Status, message })
 }
 
 /// Returns the subscription's URL as it may be stored: secrets are taken out, and a hash stands for them, so that
