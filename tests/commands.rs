@@ -78,7 +78,7 @@ async fn dead_letters_are_shown_and_sent_again_on_demand() {
 
     healthy.store(true, Ordering::Relaxed);
     let first_attempts = receiver.take_requests();
-    assert_eq!(ask(&home, &service, &["replay", "--dead", "hooks", "--json"])["queued"], 2);
+    assert_eq!(ask(&home, &service, &["replay", "--dead", "hooks", "--wait", "--json"])["queued"], 2);
     lane_becomes(&service, r#"{"waiting":0,"retrying":0,"dead":0}"#).await;
     let replayed = receiver.take_requests();
     assert_eq!(replayed.len(), 2);

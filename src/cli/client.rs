@@ -7,12 +7,12 @@ use url::Url;
 
 use super::Global;
 use super::failure::Failure;
-use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method};
 use crate::model::id::ConnectorName;
 use crate::model::quantity::ByteSize;
 use crate::model::secret::Secret;
-use crate::server::wire::SLOWEST_ANSWER;
+use crate::server::wire::{List, SLOWEST_ANSWER};
 use crate::telemetry::describe_error;
 
 /// Which service a command asks.
@@ -32,6 +32,9 @@ pub struct ServiceClient {
     base: Url,
     token: Option<Secret>,
 }
+
+/// How many parts of a list are asked for before what was found is shown, however little.
+const MOST_PARTS: usize = 100;
 
 const LARGEST_ANSWER: ByteSize = ByteSize::mebibytes(256);
 
@@ -79,13 +82,52 @@ impl ServiceClient {
         if !given.is_empty() {
             url.query_pairs_mut().extend_pairs(given);
         }
-        self.ask(Method::GET, url, Vec::new()).await
+        self.ask(Method::GET, url, HeaderMap::new(), Vec::new()).await
+    }
+
+    /// Gets so many entries of a list, from `before` on. The service looks at a bounded part of it at a time; parts are
+    /// asked for until there are enough, or many were.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+        before: Option<String>,
+        limit: u16,
+    ) -> Result<List<T>, Failure> {
+        let limit = usize::from(limit);
+        let mut list = List { data: Vec::new(), next: before };
+        for _ in 0..MOST_PARTS {
+            let place = [("before", list.next.take()), ("limit", Some((limit - list.data.len()).to_string()))];
+            let part: List<T> = self.get(path, &[query, &place].concat()).await?;
+            list.data.extend(part.data);
+            list.next = part.next;
+            if list.next.is_none() || list.data.len() >= limit {
+                break;
+            }
+        }
+        Ok(list)
     }
 
     /// Posts a request to a resource.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, Failure> {
+        self.post_once(path, request, None).await
+    }
+
+    /// Posts a request to a resource, with a key by which the service recognises a repeat.
+    pub async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        key: Option<&str>,
+    ) -> Result<T, Failure> {
         let body = serde_json::to_vec(request).map_err(|error| Failure::caused("cannot write the request", error))?;
-        self.ask(Method::POST, self.resource(path)?, body).await
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            let key = HeaderValue::from_str(key)
+                .map_err(|_| Failure::Usage("the key has characters that a header cannot carry".to_owned()))?;
+            headers.insert(HeaderName::from_static("idempotency-key"), key);
+        }
+        self.ask(Method::POST, self.resource(path)?, headers, body).await
     }
 
     fn resource(&self, path: &str) -> Result<Url, Failure> {
@@ -94,8 +136,13 @@ impl ServiceClient {
             .map_err(|error| Failure::Usage(format!("{} is no address of a service: {error}", self.base)))
     }
 
-    async fn ask<T: DeserializeOwned>(&self, method: Method, url: Url, body: Vec<u8>) -> Result<T, Failure> {
-        let mut headers = HeaderMap::new();
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<T, Failure> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

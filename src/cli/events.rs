@@ -5,16 +5,18 @@ use super::client::ServiceOptions;
 use super::failure::Failure;
 use super::output::{Cell, Output};
 use super::status::time;
-use crate::model::id::{ConnectorName, EventId, SubscriptionName};
+use super::when::EventOptions;
+use crate::clock::SystemClock;
+use crate::model::id::{EventId, SubscriptionName};
 use crate::server::wire::{EventView, List};
 
 #[derive(Debug, clap::Args)]
 pub struct EventsArguments {
     /// Show this event whole
+    #[arg(conflicts_with_all = ["connector", "event_type", "from", "until"])]
     id: Option<EventId>,
-    /// Only events of this connector
-    #[arg(long, value_name = "NAME", conflicts_with = "id")]
-    connector: Option<ConnectorName>,
+    #[command(flatten)]
+    events: EventOptions,
     /// Only events before this one
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     before: Option<EventId>,
@@ -35,17 +37,14 @@ pub async fn events(arguments: EventsArguments, global: &Global, output: &mut Ou
         let view: EventView = client.get(&format!("/v1/events/{id}"), &[]).await?;
         return output.json(&view);
     }
-    let query = [
-        ("connector", arguments.connector.map(|name| name.to_string())),
-        ("before", arguments.before.map(|id| id.to_string())),
-        ("limit", Some(arguments.limit.to_string())),
-    ];
-    let list: List<EventView> = client.get("/v1/events", &query).await?;
+    let query = arguments.events.query(SystemClock::shared().now());
+    let before = arguments.before.map(|id| id.to_string());
+    let list: List<EventView> = client.list("/v1/events", &query, before, arguments.limit).await?;
     if arguments.json {
         return output.json(&list);
     }
-    if list.data.is_empty() {
-        return output.line("no events yet");
+    if list.data.is_empty() && list.next.is_none() {
+        return output.line("no events");
     }
     let rows = list.data.iter().map(|view| {
         let event = &view.event;
@@ -59,7 +58,7 @@ pub async fn events(arguments: EventsArguments, global: &Global, output: &mut Ou
     });
     output.table(["EVENT", "TIME", "TYPE", "KEY", "SUBSCRIPTIONS"], rows)?;
     match list.next {
-        Some(next) => output.line(format_args!("\nolder ones: pollhook events --before {next}")),
+        Some(next) => output.line(format_args!("\nolder ones: add --before {next}")),
         None => Ok(()),
     }
 }

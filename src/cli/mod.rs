@@ -15,6 +15,7 @@ mod replay;
 mod run;
 mod status;
 mod try_connector;
+mod when;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -73,7 +74,7 @@ enum Command {
     Events(events::EventsArguments),
     /// List the deliveries of the running service, or show one with its attempts
     Deliveries(deliveries::DeliveriesArguments),
-    /// Queue a delivery again, or all dead letters of a subscription
+    /// Queue deliveries again, or past events for a subscription that did not get them
     Replay(replay::ReplayArguments),
 }
 

@@ -11,6 +11,7 @@ mod matching;
 mod news;
 mod registry;
 mod render;
+pub mod replay;
 mod request;
 mod send;
 mod sign;

@@ -15,6 +15,20 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// How many attempts were made, replays included.
     pub attempts: u32,
+    /// What the last attempt came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Outcome>,
+}
+
+/// What an attempt came to, in short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The HTTP status, if the receiver answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Where the failure lay, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureClass>,
 }
 
 /// How far a delivery has come.
@@ -46,6 +60,9 @@ pub enum DeathReason {
 }
 
 impl DeathReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Exhausted, Self::Gone, Self::Unsendable, Self::TooLarge, Self::Refused];
+
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,6 +114,11 @@ impl Attempt {
             answer: String::new(),
             failure: None,
         }
+    }
+
+    /// Returns what it came to.
+    pub fn outcome(&self) -> Outcome {
+        Outcome { status: self.status, failure: self.failure.as_ref().map(|failure| failure.class) }
     }
 }
 
@@ -159,6 +181,24 @@ pub enum FailureClass {
     Egress,
     /// What deliveries prove who they are from with could not be had.
     Auth,
+}
+
+impl FailureClass {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Transport => "transport",
+            Self::Body => "body",
+            Self::Render => "render",
+            Self::Status => "status",
+            Self::Egress => "egress",
+            Self::Auth => "auth",
+        }
+    }
 }
 
 mod millis {

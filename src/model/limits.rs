@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::quantity::{format_duration, parse_duration};
 
-/// So many in any span of this length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// So many in any span of this length. Written `10/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rate {
     /// At least 1, at most [`Rate::MOST`].
     pub count: u32,
@@ -54,6 +56,20 @@ impl FromStr for Rate {
             return Err(RateError::Span);
         }
         Ok(Self { count, per })
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = RateError;
+
+    fn try_from(text: String) -> Result<Self, RateError> {
+        text.parse()
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> String {
+        rate.to_string()
     }
 }
 

@@ -9,7 +9,11 @@ use serde::Deserialize;
 use super::ServerState;
 use super::problem::Problem;
 use super::wire::{DeliveryDetail, DeliveryView, LONGEST_LIST, List, USUAL_LIST};
-use crate::model::id::{DeliveryId, SubscriptionName};
+use crate::model::delivery::DeathReason;
+use crate::model::event_filter::EventFilter;
+use crate::model::id::{ConnectorName, DeliveryId, SubscriptionName};
+use crate::model::pattern::Pattern;
+use crate::model::time::Timestamp;
 use crate::store::{DeliveryQuery, DeliveryStateName};
 
 /// Which deliveries are asked for.
@@ -18,21 +22,32 @@ use crate::store::{DeliveryQuery, DeliveryStateName};
 pub struct DeliveryParams {
     subscription: Option<SubscriptionName>,
     state: Option<DeliveryStateName>,
+    reason: Option<DeathReason>,
+    connector: Option<ConnectorName>,
+    #[serde(rename = "type")]
+    event_type: Option<Pattern>,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
     before: Option<DeliveryId>,
     limit: Option<usize>,
 }
 
-/// `GET /v1/deliveries`: those of the newest events first.
+/// `GET /v1/deliveries`: those of the newest events first. A part may have fewer than its limit although more follow.
 pub async fn list(
     State(state): State<Arc<ServerState>>,
     params: Result<Query<DeliveryParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<List<DeliveryView>>, Problem> {
     let Query(params) = params.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let limit = params.limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST);
-    let query = DeliveryQuery { subscription: params.subscription, state: params.state, before: params.before, limit };
-    let deliveries: Vec<DeliveryView> =
-        state.store.deliveries(query).await?.into_iter().map(DeliveryView::from).collect();
-    Ok(Json(List::part(deliveries, limit, |view| view.id.to_string())))
+    let DeliveryParams { connector, event_type, from, until, .. } = params;
+    let query = DeliveryQuery {
+        subscription: params.subscription,
+        state: params.state,
+        reason: params.reason,
+        filter: EventFilter { connector, event_type, from, until },
+        before: params.before,
+        limit: params.limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST),
+    };
+    Ok(Json(List::of_page(state.store.deliveries(query).await?)))
 }
 
 /// `GET /v1/deliveries/{id}`: one of them, with its attempts.

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use super::ServerState;
 use super::problem::Problem;
 use super::wire::{EventView, LONGEST_LIST, List, USUAL_LIST};
+use crate::model::event_filter::EventFilter;
 use crate::model::id::{ConnectorName, EventId};
+use crate::model::pattern::Pattern;
+use crate::model::time::Timestamp;
 use crate::store::EventQuery;
 
 /// Which events are asked for.
@@ -17,20 +20,24 @@ use crate::store::EventQuery;
 #[serde(deny_unknown_fields)]
 pub struct EventParams {
     connector: Option<ConnectorName>,
+    #[serde(rename = "type")]
+    event_type: Option<Pattern>,
+    from: Option<Timestamp>,
+    until: Option<Timestamp>,
     before: Option<EventId>,
     limit: Option<usize>,
 }
 
-/// `GET /v1/events`: the newest first.
+/// `GET /v1/events`: the newest first. A part may have fewer than its limit although more follow.
 pub async fn list(
     State(state): State<Arc<ServerState>>,
     params: Result<Query<EventParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<List<EventView>>, Problem> {
     let Query(params) = params.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let limit = params.limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST);
-    let query = EventQuery { connector: params.connector, before: params.before, limit };
-    let events: Vec<EventView> = state.store.events(query).await?.into_iter().map(EventView::from).collect();
-    Ok(Json(List::part(events, limit, |view| view.event.id.to_string())))
+    let EventParams { connector, event_type, from, until, before, limit } = params;
+    let limit = limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST);
+    let query = EventQuery { filter: EventFilter { connector, event_type, from, until }, before, limit };
+    Ok(Json(List::of_page(state.store.events(query).await?)))
 }
 
 /// `GET /v1/events/{id}`: one of them.

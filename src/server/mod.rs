@@ -84,7 +84,9 @@ fn router(state: Arc<ServerState>) -> Router {
         .route("/v1/events/{id}", get(events::one))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::one))
-        .route("/v1/replays", post(replays::create))
+        .route("/v1/replays", get(replays::list).post(replays::create))
+        .route("/v1/replays/{id}", get(replays::one))
+        .route("/v1/replays/{id}/cancel", post(replays::cancel))
         .layer(middleware::from_fn_with_state(state.clone(), access::check));
     Router::new()
         .route("/healthz", get(health::alive))

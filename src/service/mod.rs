@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::clock::SharedClock;
 use crate::config::{Configuration, Definitions};
+use crate::deliver::replay::{self, ReplayContext};
 use crate::deliver::{DeliverContext, Renderer};
 use crate::http::{HttpClient, HttpError};
 use crate::poll::{FetchContext, PollContext, Poller, driver};
@@ -135,6 +136,15 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
                 lanes.await;
                 Ok(())
             }
+        },
+    );
+
+    let replays = ReplayContext { store: store.clone(), clock: clock.clone(), registry: registry.clone() };
+    supervisor.start(
+        TaskKind { name: "replays".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Finish },
+        move |stop| {
+            let replays = replays.clone();
+            async move { Ok(replay::run(replays, stop).await?) }
         },
     );
 

@@ -34,6 +34,7 @@ pub async fn run(
                 "removed what was kept long enough"
             );
         }
+        store.prune_replays(clock.now() - retention.delivered, STEP).await?;
         let wait = if pruned.finished { BETWEEN_ROUNDS } else { BETWEEN_STEPS };
         clock.sleep_until(clock.now() + wait).await;
     }

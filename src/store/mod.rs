@@ -9,6 +9,7 @@ pub mod kv;
 pub mod memory;
 
 mod guard;
+mod replays;
 mod sled;
 mod state;
 mod subscriptions;
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
+use crate::model::event_filter::EventFilter;
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, DeliveryId, EventId, LeaseToken, SubscriptionName};
 use crate::model::item::{KeptItem, SeenItem, SetAside};
@@ -31,13 +33,14 @@ use crate::model::poll_record::PollRecord;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
+pub use replays::{Candidate, CreatedReplay, LARGEST_REPLAY_STEP, LookBounds, ReplayLook, ReplayStep, ReplayStore};
 pub use state::{ConnectorState, Hold, Pass, RulesMemory};
 pub use subscriptions::{StoredSubscription, SubscriptionStore};
 
 /// Everything that a store does.
-pub trait Store: PollStore + DeliveryStore + HistoryStore + SubscriptionStore {}
+pub trait Store: PollStore + DeliveryStore + HistoryStore + ReplayStore + SubscriptionStore {}
 
-impl<S: PollStore + DeliveryStore + HistoryStore + SubscriptionStore> Store for S {}
+impl<S: PollStore + DeliveryStore + HistoryStore + ReplayStore + SubscriptionStore> Store for S {}
 
 /// A store that many tasks share.
 pub type SharedStore = Arc<dyn Store>;
@@ -399,14 +402,15 @@ pub struct Disabled {
 /// What people look at and clean up.
 #[async_trait]
 pub trait HistoryStore: Send + Sync + 'static {
-    /// Returns events, newest first.
-    async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError>;
+    /// Returns events, newest first. Looks at a bounded number of them, so that fewer than the limit may come, and more
+    /// follow.
+    async fn events(&self, query: EventQuery) -> Result<Page<RoutedEvent, EventId>, StoreError>;
 
     /// Returns an event and the subscriptions that it goes to.
     async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError>;
 
-    /// Returns deliveries, those of the newest events first.
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError>;
+    /// Returns deliveries, those of the newest events first. Looks at a bounded number of them, as [`Self::events`] does.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery, DeliveryId>, StoreError>;
 
     /// Returns a delivery and its attempts, the oldest first.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError>;
@@ -458,10 +462,52 @@ pub trait HistoryStore: Send + Sync + 'static {
     async fn close(&self) -> Result<(), StoreError>;
 }
 
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, Id> {
+    pub found: Vec<T>,
+    /// Where the next part begins, to be given as `before`; `None` at the end of the list.
+    pub next: Option<Id>,
+}
+
+impl<T, Id> Page<T, Id> {
+    /// Returns what was found up to a limit, behind which there may be more.
+    fn up_to(limit: usize, found: Vec<T>, id: impl Fn(&T) -> Id) -> Self {
+        let next = (found.len() == limit).then(|| found.last().map(id)).flatten();
+        Self { found, next }
+    }
+}
+
+impl<T, Id> std::ops::Deref for Page<T, Id> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.found
+    }
+}
+
+impl<T, Id> IntoIterator for Page<T, Id> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.found.into_iter()
+    }
+}
+
+impl<'p, T, Id> IntoIterator for &'p Page<T, Id> {
+    type Item = &'p T;
+    type IntoIter = std::slice::Iter<'p, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.found.iter()
+    }
+}
+
 /// Which events are asked for.
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
-    pub connector: Option<ConnectorName>,
+    pub filter: EventFilter,
     /// Only events with smaller ids: where the last page ended.
     pub before: Option<EventId>,
     /// The most to return.
@@ -473,10 +519,23 @@ pub struct EventQuery {
 pub struct DeliveryQuery {
     pub subscription: Option<SubscriptionName>,
     pub state: Option<DeliveryStateName>,
+    /// Why they are dead, if they are.
+    pub reason: Option<DeathReason>,
+    /// Of which events.
+    pub filter: EventFilter,
     /// Only deliveries with smaller ids: where the last page ended.
     pub before: Option<DeliveryId>,
     /// The most to return.
     pub limit: usize,
+}
+
+impl DeliveryQuery {
+    /// Tells whether a delivery is asked for, as far as its state says.
+    fn wants(&self, state: &DeliveryState) -> bool {
+        let reason = if let DeliveryState::Dead { reason, .. } = state { Some(*reason) } else { None };
+        self.state.is_none_or(|wanted| wanted == DeliveryStateName::of(state))
+            && self.reason.is_none_or(|wanted| reason == Some(wanted))
+    }
 }
 
 /// A delivery's state without its details.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pollhook::model::delivery::{DeathReason, DeliveryState};
+use pollhook::model::event_filter::EventFilter;
 use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{DeliveryId, EventId, SubscriptionName};
 use pollhook::model::item::{Presence, SeenItem, SetAside};
@@ -788,7 +789,11 @@ async fn events_are_listed_newest_first_in_pages(store: SharedStore) {
     assert_eq!(list(EventQuery::default()).await, []);
     let mut paged = Vec::new();
     loop {
-        let query = EventQuery { connector: Some(connector("orders")), before: paged.last().copied(), limit: 2 };
+        let query = EventQuery {
+            filter: EventFilter::of_connector(connector("orders")),
+            before: paged.last().copied(),
+            limit: 2,
+        };
         let page = list(query).await;
         if page.is_empty() {
             break;
@@ -823,7 +828,8 @@ async fn deliveries_are_listed_newest_first_in_pages(store: SharedStore) {
             let mut paged = Vec::new();
             loop {
                 let before = paged.last().cloned();
-                let query = DeliveryQuery { subscription: name.clone(), state, before, limit: 7 };
+                let query =
+                    DeliveryQuery { subscription: name.clone(), state, before, limit: 7, ..DeliveryQuery::default() };
                 let page = store.deliveries(query).await.expect("a read");
                 if page.is_empty() {
                     break;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pollhook::model::delivery::DeathReason;
 use pollhook::model::event::RoutedEvent;
+use pollhook::model::event_filter::EventFilter;
 use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{ConnectorName, DeliveryId, EventId};
 use pollhook::model::item::{Presence, SetAside};
@@ -481,7 +482,8 @@ impl Both {
             assert_eq!(grant(found), grant(expected));
         }
         for of in [None, Some(connector("orders")), Some(ConnectorName::service())] {
-            let query = EventQuery { connector: of, before: None, limit: 10_000 };
+            let filter = EventFilter { connector: of, ..EventFilter::default() };
+            let query = EventQuery { filter, before: None, limit: 10_000 };
             let expected = reference.events(query.clone()).await.expect("a read");
             let found = embedded.events(query).await.expect("a read");
             assert_eq!(describe_events(&found), describe_events(&expected));
@@ -490,7 +492,8 @@ impl Both {
         names.push(None);
         for name in names {
             for state in [None, Some(DeliveryStateName::Pending), Some(DeliveryStateName::Dead)] {
-                let query = DeliveryQuery { subscription: name.clone(), state, before: None, limit: 10_000 };
+                let query =
+                    DeliveryQuery { subscription: name.clone(), state, limit: 10_000, ..DeliveryQuery::default() };
                 let expected = reference.deliveries(query.clone()).await.expect("a read");
                 assert_eq!(embedded.deliveries(query).await.expect("a read"), expected);
             }

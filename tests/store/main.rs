@@ -5,6 +5,7 @@ mod full_disk;
 mod histories;
 mod made;
 mod opening;
+mod replays;
 mod support;
 
 #[cfg(target_os = "linux")]

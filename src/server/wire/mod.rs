@@ -1,19 +1,21 @@
 //! What the admin API answers, as the commands read it.
 
 mod connector;
+mod delivery;
+mod replay;
 mod subscription;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::{Event, RoutedEvent};
-use crate::model::id::{DeliveryId, EventId, SubscriptionName};
-use crate::model::time::Timestamp;
-use crate::store::DeliveryStateName;
+use crate::model::id::SubscriptionName;
+use crate::store::Page;
 
 pub use connector::{ConnectorStatus, ConnectorView, DecisionAnswer, HeldCounts, NextPoll};
+pub use delivery::{DeliveryDetail, DeliveryView};
+pub use replay::{DryRun, ReplayAnswer, ReplayExample, ReplayRequest, ReplayView};
 pub use subscription::{
     ChangedSubscription, DisableRequest, LaneStatus, MadeView, RotateRequest, SubscriptionView, TestAnswer,
     TestHindrance,
@@ -33,6 +35,12 @@ impl<T> List<T> {
     /// Returns a list that is all there is.
     pub fn whole(data: Vec<T>) -> Self {
         Self { data, next: None }
+    }
+
+    /// Returns a part of a list of the store.
+    pub fn of_page<Stored: Into<T>, Id: std::fmt::Display>(page: Page<Stored, Id>) -> Self {
+        let next = page.next.map(|next| next.to_string());
+        Self { data: page.found.into_iter().map(Into::into).collect(), next }
     }
 
     /// Returns a part of a list that was asked for with this limit; `id` names an entry.
@@ -57,69 +65,6 @@ impl From<RoutedEvent> for EventView {
     fn from(routed: RoutedEvent) -> Self {
         Self { event: (*routed.event).clone(), subscriptions: routed.subscriptions }
     }
-}
-
-/// A delivery.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeliveryView {
-    pub id: DeliveryId,
-    pub event: EventId,
-    pub subscription: SubscriptionName,
-    pub state: DeliveryStateName,
-    /// When it is attempted next, while it is pending.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due: Option<Timestamp>,
-    /// When it was settled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_at: Option<Timestamp>,
-    /// Why it is dead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<DeathReason>,
-    pub attempts: u32,
-}
-
-impl From<Delivery> for DeliveryView {
-    fn from(delivery: Delivery) -> Self {
-        let (state, due, settled_at, reason) = match delivery.state {
-            DeliveryState::Pending { due } => (DeliveryStateName::Pending, Some(due), None, None),
-            DeliveryState::Delivered { at } => (DeliveryStateName::Delivered, None, Some(at), None),
-            DeliveryState::Dead { at, reason } => (DeliveryStateName::Dead, None, Some(at), Some(reason)),
-        };
-        Self {
-            event: delivery.id.event,
-            subscription: delivery.id.subscription.clone(),
-            id: delivery.id,
-            state,
-            due,
-            settled_at,
-            reason,
-            attempts: delivery.attempts,
-        }
-    }
-}
-
-/// A delivery and all its attempts, the oldest first.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeliveryDetail {
-    pub delivery: DeliveryView,
-    pub attempts: Vec<Attempt>,
-}
-
-/// What is to be queued again: one delivery, or all dead letters of a subscription.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayRequest {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<DeliveryId>,
-    /// Queues all dead letters of this subscription.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dead_of: Option<SubscriptionName>,
-}
-
-/// How many deliveries were queued again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplayAnswer {
-    pub queued: usize,
 }
 
 /// The most entries of a list that one request gets.

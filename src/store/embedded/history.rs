@@ -1,6 +1,5 @@
 //! What people look at and clean up, on disk.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use super::leases::lock;
 use super::polls::parse;
 use super::record::{DeliveryRecord, EventHead, decode_detail};
 use super::value::{assemble, damaged, load, unseal_whole};
-use super::{Core, EmbeddedStore, keys, put_whole};
+use super::{Core, EmbeddedStore, keys, listing, put_whole};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
@@ -21,51 +20,23 @@ use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
 use crate::store::guard::Canary;
 use crate::store::kv::{KeyValue, Order};
-use crate::store::{
-    DeliveryQuery, DeliveryStateName, EventQuery, HistoryStore, LaneCounts, Pruned, Retention, StoreError,
-};
+use crate::store::{DeliveryQuery, EventQuery, HistoryStore, LaneCounts, Page, Pruned, Retention, StoreError};
 
 /// How many deliveries one batch queues again.
 const REPLAYED_AT_ONCE: usize = 200;
 
 #[async_trait]
 impl HistoryStore for EmbeddedStore {
-    async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError> {
-        self.read(move |kv, _| {
-            let mut found = Vec::new();
-            let range = match &query.connector {
-                Some(connector) => keys::events_of_connector_before(connector, query.before),
-                None => keys::events_before(query.before),
-            };
-            walk(kv, &range, Order::Descending, |key, _| {
-                if found.len() < query.limit {
-                    let id = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
-                    // One that was pruned in between is passed over.
-                    found.extend(read_event(kv, id)?);
-                }
-                Ok(found.len() < query.limit)
-            })?;
-            Ok(found)
-        })
-        .await
+    async fn events(&self, query: EventQuery) -> Result<Page<RoutedEvent, EventId>, StoreError> {
+        self.read(move |kv, _| listing::events(kv, &query)).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
         self.read(move |kv, _| read_event(kv, id)).await
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
-        self.read(move |kv, _| {
-            let mut page = Page { query: &query, found: Vec::new() };
-            match &query.subscription {
-                _ if query.limit == 0 => {}
-                Some(subscription) if query.state == Some(DeliveryStateName::Dead) => page.dead(kv, subscription)?,
-                Some(subscription) => page.of_subscription(kv, subscription)?,
-                None => page.of_all(kv)?,
-            }
-            Ok(page.found)
-        })
-        .await
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery, DeliveryId>, StoreError> {
+        self.read(move |kv, _| listing::deliveries(kv, &query)).await
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
@@ -124,16 +95,8 @@ impl HistoryStore for EmbeddedStore {
     async fn send(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
         let id = id.clone();
         self.commit(move |transaction, core| {
-            if replay_one(transaction, core, &id, now, |_| true)? {
-                return Ok(());
-            }
-            if transaction.get(&keys::event(id.event))?.is_none() {
-                return Err(StoreError::NotFound { what: format!("event {}", id.event) });
-            }
-            transaction.put(keys::added(id.event, &id.subscription), Vec::new());
-            let record = DeliveryRecord::first(id.event);
-            move_to(transaction, core, &id, record, None, DeliveryState::Pending { due: now });
-            Ok(())
+            let sent = send_one(transaction, core, &id, now)?;
+            if sent { Ok(()) } else { Err(StoreError::NotFound { what: format!("event {}", id.event) }) }
         })
         .await
     }
@@ -236,7 +199,7 @@ pub(super) fn read_event(kv: &dyn KeyValue, id: EventId) -> Result<Option<Routed
 }
 
 /// Returns the subscriptions that an event was sent to later.
-fn read_added(kv: &dyn KeyValue, id: EventId) -> Result<Vec<SubscriptionName>, StoreError> {
+pub(super) fn read_added(kv: &dyn KeyValue, id: EventId) -> Result<Vec<SubscriptionName>, StoreError> {
     let mut added = Vec::new();
     walk(kv, &keys::added_to(id), Order::Ascending, |key, _| {
         added.push(keys::subscription_of_added(key).ok_or_else(|| damaged(key, "it names no subscription"))?);
@@ -271,12 +234,32 @@ pub(super) fn walk(
     outcome
 }
 
-fn read_record_or_first(kv: &dyn KeyValue, id: &DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+/// Returns the record of a delivery, or the one that stands for it while it waits for its first attempt.
+pub(super) fn read_record_or_first(kv: &dyn KeyValue, id: &DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
     if let Some(record) = read_record(|key| kv.get(key), id)? {
         return Ok(Some(record));
     }
     let waits = kv.get(&keys::queued(&id.subscription, Place::First(id.event)))?.is_some();
     Ok(waits.then(|| DeliveryRecord::first(id.event)))
+}
+
+/// Queues an event for a subscription, whether it went there before or not; tells whether there is such an event.
+pub(super) fn send_one(
+    transaction: &mut Transaction<'_>,
+    core: &Arc<Core>,
+    id: &DeliveryId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if replay_one(transaction, core, id, now, |_| true)? {
+        return Ok(true);
+    }
+    if transaction.get(&keys::event(id.event))?.is_none() {
+        return Ok(false);
+    }
+    transaction.put(keys::added(id.event, &id.subscription), Vec::new());
+    let record = DeliveryRecord::first(id.event);
+    move_to(transaction, core, id, record, None, DeliveryState::Pending { due: now });
+    Ok(true)
 }
 
 /// Queues a delivery again if it is there and wanted; tells whether it did.
@@ -300,103 +283,3 @@ fn replay_one(
     move_to(transaction, core, id, record, place, DeliveryState::Pending { due: now });
     Ok(true)
 }
-
-/// A page of deliveries being gathered, newest events first.
-struct Page<'q> {
-    query: &'q DeliveryQuery,
-    found: Vec<Delivery>,
-}
-
-impl Page<'_> {
-    fn bound(&self) -> Option<EventId> {
-        self.query.before.as_ref().map(|before| before.event)
-    }
-
-    /// Takes in a delivery if it is asked for; tells whether there is room for more.
-    fn offer(&mut self, delivery: Delivery) -> bool {
-        let wanted = self.query.state.is_none_or(|state| state == DeliveryStateName::of(&delivery.state))
-            && self.query.before.as_ref().is_none_or(|before| delivery.id < *before);
-        if wanted && self.found.len() < self.query.limit {
-            self.found.push(delivery);
-        }
-        self.found.len() < self.query.limit
-    }
-
-    fn dead(&mut self, kv: &dyn KeyValue, subscription: &SubscriptionName) -> Result<(), StoreError> {
-        walk(kv, &keys::dead_before(subscription, self.bound_after()), Order::Descending, |key, _| {
-            let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
-            let id = DeliveryId { event, subscription: subscription.clone() };
-            let record = read_record(|key| kv.get(key), &id)?;
-            Ok(record.is_none_or(|record| self.offer(record.delivery(id))))
-        })
-    }
-
-    /// Returns the first event that is not asked for: the bound itself may have deliveries before it, by name.
-    fn bound_after(&self) -> Option<EventId> {
-        self.bound().map(EventId::next)
-    }
-
-    /// Goes through those that have a record and those that wait for their first attempt side by side.
-    fn of_subscription(&mut self, kv: &dyn KeyValue, subscription: &SubscriptionName) -> Result<(), StoreError> {
-        let mut bound = self.bound_after();
-        loop {
-            // A stretch of each at a time: only above the higher of the two ends is everything known.
-            let mut stretch = BTreeMap::new();
-            let mut known_to: Option<EventId> = None;
-            let mut read = |range: &KeyRange, of_record: bool| {
-                let mut count = 0;
-                walk(kv, range, Order::Descending, |key, value| {
-                    let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
-                    let record = if of_record {
-                        DeliveryRecord::decode(key, unseal_whole(key, value)?)?
-                    } else {
-                        DeliveryRecord::first(event)
-                    };
-                    stretch.entry(event).or_insert(record);
-                    count += 1;
-                    if count == STRETCH {
-                        known_to = known_to.max(Some(event));
-                    }
-                    Ok(count < STRETCH)
-                })
-            };
-            read(&keys::deliveries_before(subscription, bound), true)?;
-            read(&keys::queued_first_before(subscription, bound), false)?;
-            for (event, record) in stretch.into_iter().rev() {
-                if known_to.is_some_and(|known_to| event < known_to) {
-                    break;
-                }
-                let id = DeliveryId { event, subscription: subscription.clone() };
-                if !self.offer(record.delivery(id)) {
-                    return Ok(());
-                }
-            }
-            match known_to {
-                Some(event) => bound = Some(event),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    fn of_all(&mut self, kv: &dyn KeyValue) -> Result<(), StoreError> {
-        walk(kv, &keys::events_before(self.bound_after()), Order::Descending, |key, value| {
-            let body = assemble(kv, key, value)?;
-            let event = keys::event_of(key).ok_or_else(|| damaged(key, "it names no event"))?;
-            let mut subscriptions = EventHead::decode(key, &body)?.subscriptions;
-            subscriptions.extend(read_added(kv, event)?);
-            subscriptions.sort_unstable();
-            subscriptions.dedup();
-            for subscription in subscriptions.into_iter().rev() {
-                let id = DeliveryId { event, subscription };
-                let record = read_record_or_first(kv, &id)?;
-                if record.is_some_and(|record| !self.offer(record.delivery(id))) {
-                    return Ok(false);
-                }
-            }
-            Ok(true)
-        })
-    }
-}
-
-/// How many entries a stretch has at most.
-const STRETCH: usize = 256;

@@ -3,6 +3,7 @@
 
 use crate::model::fingerprint::{BodyHash, KeyHash};
 use crate::model::id::{ConnectorName, EventId, SubscriptionName};
+use crate::model::replay::ReplayId;
 use crate::model::time::Timestamp;
 
 const META: u8 = b'M';
@@ -22,6 +23,11 @@ const POLL: u8 = b'R';
 const GRANT: u8 = b'G';
 const ADDED: u8 = b'T';
 const SUBSCRIPTION: u8 = b'U';
+const REPLAY: u8 = b'J';
+
+const RECORD: u8 = 0;
+const RUNNING: u8 = 1;
+const REQUEST: u8 = 2;
 
 const FIRST: u8 = 0;
 const AGAIN: u8 = 1;
@@ -207,7 +213,11 @@ pub(super) fn queued_after(subscription: Option<&SubscriptionName>) -> KeyRange 
 
 /// The subscription that something queued waits for.
 pub(super) fn subscription_of_queued(key: &[u8]) -> Option<SubscriptionName> {
-    let name = key.strip_prefix(&[QUEUE])?.split(|byte| *byte == 0).next()?;
+    subscription_of(QUEUE, key)
+}
+
+fn subscription_of(prefix: u8, key: &[u8]) -> Option<SubscriptionName> {
+    let name = key.strip_prefix(&[prefix])?.split(|byte| *byte == 0).next()?;
     std::str::from_utf8(name).ok()?.parse().ok()
 }
 
@@ -247,6 +257,47 @@ pub(super) fn dead(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {
 /// A subscription's dead letters of events before this one, or all.
 pub(super) fn dead_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
     bounded(named(DEAD, subscription.as_str(), &[]), before)
+}
+
+/// The dead letters of the subscriptions after this one, or of all.
+pub(super) fn dead_after(subscription: Option<&SubscriptionName>) -> KeyRange {
+    let from = subscription.map_or(vec![DEAD], |name| all_below(named(DEAD, name.as_str(), &[])).to);
+    KeyRange { from, to: vec![DEAD + 1] }
+}
+
+/// The subscription that a dead letter was for.
+pub(super) fn subscription_of_dead(key: &[u8]) -> Option<SubscriptionName> {
+    subscription_of(DEAD, key)
+}
+
+/// A replay of many events.
+pub(super) fn replay(id: ReplayId) -> Vec<u8> {
+    [[REPLAY, RECORD].as_slice(), id.as_bytes()].concat()
+}
+
+/// The replays with smaller ids than this one, or all.
+pub(super) fn replays_before(before: Option<ReplayId>) -> KeyRange {
+    KeyRange { from: vec![REPLAY, RECORD], to: before.map_or(vec![REPLAY, RECORD + 1], replay) }
+}
+
+/// What finds a replay that runs.
+pub(super) fn running_replay(id: ReplayId) -> Vec<u8> {
+    [[REPLAY, RUNNING].as_slice(), id.as_bytes()].concat()
+}
+
+/// What finds all replays that run.
+pub(super) fn running_replays() -> KeyRange {
+    KeyRange { from: vec![REPLAY, RUNNING], to: vec![REPLAY, RUNNING + 1] }
+}
+
+/// The replay that a key ends with.
+pub(super) fn replay_of(key: &[u8]) -> Option<ReplayId> {
+    key.last_chunk().map(|id| ReplayId::from_bytes(*id))
+}
+
+/// What finds a replay by the key that its request was given.
+pub(super) fn replay_request(key: &BodyHash) -> Vec<u8> {
+    [[REPLAY, REQUEST].as_slice(), &key.0].concat()
 }
 
 /// A subscription's first attempts that wait, of events before this one, or all.

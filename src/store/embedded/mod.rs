@@ -5,9 +5,11 @@ mod deliveries;
 mod history;
 mod keys;
 mod leases;
+mod listing;
 mod polls;
 mod prune;
 mod record;
+mod replays;
 mod seen;
 mod step;
 mod subscriptions;
@@ -16,6 +18,8 @@ mod value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
 
 use self::committer::{Committer, Transaction};
 use self::keys::Place;
@@ -70,6 +74,8 @@ struct Core {
     groups: Groups,
     leases: Leases,
     wakes: Wakes,
+    /// Notified when a replay was made or ended.
+    replay_wake: Arc<Notify>,
     pruning: tokio::sync::Mutex<Pruning>,
     /// The leaf of each connector up to which old items were forgotten.
     swept: Mutex<HashMap<ConnectorName, [u8; 16]>>,
@@ -96,6 +102,7 @@ impl EmbeddedStore {
             groups,
             leases: Leases::default(),
             wakes: Wakes::default(),
+            replay_wake: Arc::default(),
             pruning,
             swept: Mutex::default(),
             telemetry,

@@ -90,7 +90,8 @@ impl DeliveryRecord {
 
     /// Returns what people see of it.
     pub fn delivery(&self, id: DeliveryId) -> Delivery {
-        Delivery { id, state: self.state.clone(), attempts: self.attempts.len() as u32 }
+        let last = self.attempts.last().map(|stored| stored.attempt.outcome());
+        Delivery { id, state: self.state.clone(), attempts: self.attempts.len() as u32, last }
     }
 
     /// Adds an attempt. Returns the parts of its detail if that is too long to be written into the record.

@@ -2,35 +2,33 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, Place, Record};
+use super::{MemoryStore, Place};
 use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
-use crate::store::{
-    DeliveryQuery, DeliveryStateName, EventQuery, HistoryStore, LaneCounts, Pruned, Retention, StoreError,
-};
+use crate::store::{DeliveryQuery, EventQuery, HistoryStore, LaneCounts, Page, Pruned, Retention, StoreError};
 
 #[async_trait]
 impl HistoryStore for MemoryStore {
-    async fn events(&self, query: EventQuery) -> Result<Vec<RoutedEvent>, StoreError> {
+    async fn events(&self, query: EventQuery) -> Result<Page<RoutedEvent, EventId>, StoreError> {
         let inner = self.open()?;
         let found = inner
             .events
             .values()
             .rev()
             .filter(|routed| query.before.is_none_or(|before| routed.event.id < before))
-            .filter(|routed| query.connector.as_ref().is_none_or(|connector| routed.event.connector == *connector))
+            .filter(|routed| query.filter.matches(&routed.event))
             .take(query.limit);
-        Ok(found.cloned().collect())
+        Ok(Page::up_to(query.limit, found.cloned().collect(), |routed| routed.event.id))
     }
 
     async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError> {
         Ok(self.open()?.events.get(&id).cloned())
     }
 
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Vec<Delivery>, StoreError> {
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery, DeliveryId>, StoreError> {
         let inner = self.open()?;
         let mut ids: Vec<DeliveryId> = Vec::new();
         for (subscription, lane) in &inner.lanes {
@@ -45,10 +43,11 @@ impl HistoryStore for MemoryStore {
             .into_iter()
             .rev()
             .filter(|id| query.before.as_ref().is_none_or(|before| id < before))
+            .filter(|id| inner.events.get(&id.event).is_some_and(|routed| query.filter.matches(&routed.event)))
             .filter_map(|id| inner.delivery(id))
-            .filter(|delivery| query.state.is_none_or(|state| state == DeliveryStateName::of(&delivery.state)))
+            .filter(|delivery| query.wants(&delivery.state))
             .take(query.limit);
-        Ok(found.collect())
+        Ok(Page::up_to(query.limit, found.collect(), |delivery| delivery.id.clone()))
     }
 
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
@@ -79,15 +78,9 @@ impl HistoryStore for MemoryStore {
 
     async fn send(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
         let mut inner = self.open()?;
-        let inner = &mut *inner;
-        let missing = || StoreError::NotFound { what: format!("event {}", id.event) };
-        let routed = inner.events.get_mut(&id.event).ok_or_else(missing)?;
-        if !routed.subscriptions.contains(&id.subscription) {
-            routed.subscriptions.push(id.subscription.clone());
-            let lane = inner.lanes.entry(id.subscription.clone()).or_default();
-            lane.deliveries.insert(id.event, Record::waiting(Place::Again(now)));
+        if !inner.send(id, now) {
+            return Err(StoreError::NotFound { what: format!("event {}", id.event) });
         }
-        inner.record_mut(id).expect("the event goes to this subscription").replay(now);
         self.wakes.wake(&id.subscription);
         Ok(())
     }

@@ -6,10 +6,13 @@
 mod deliveries;
 mod history;
 mod polls;
+mod replays;
 mod subscriptions;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use self::polls::Connector;
 use super::wake::Wakes;
@@ -18,6 +21,7 @@ use crate::model::delivery::{Attempt, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::fingerprint::BodyHash;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
+use crate::model::replay::{Replay, ReplayId};
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
@@ -26,6 +30,7 @@ use crate::model::time::Timestamp;
 pub struct MemoryStore {
     inner: Mutex<Inner>,
     wakes: Wakes,
+    replay_wake: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +40,7 @@ struct Inner {
     events: BTreeMap<EventId, RoutedEvent>,
     lanes: HashMap<SubscriptionName, Lane>,
     grants: HashMap<BodyHash, Secret>,
+    replays: BTreeMap<ReplayId, Replay>,
     subscriptions: BTreeMap<SubscriptionName, StoredSubscription>,
     /// The last event that pruning looked at.
     pruned_to: Option<EventId>,
@@ -119,7 +125,8 @@ impl Inner {
             Place::Again(due) => DeliveryState::Pending { due: *due },
             Place::Settled(state) => state.clone(),
         };
-        Some(Delivery { id, state, attempts: record.attempts.len() as u32 })
+        let last = record.attempts.last().map(Attempt::outcome);
+        Some(Delivery { id, state, attempts: record.attempts.len() as u32, last })
     }
 
     /// Notes since when nobody configures the subscriptions that deliveries wait for.
