@@ -130,6 +130,11 @@ impl ServiceClient {
         self.ask(Method::POST, self.resource(path)?, headers, body).await
     }
 
+    /// Deletes a resource.
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.ask(Method::DELETE, self.resource(path)?, Vec::new()).await
+    }
+
     fn resource(&self, path: &str) -> Result<Url, Failure> {
         self.base
             .join(path)
@@ -157,13 +162,13 @@ impl ServiceClient {
         let limits = Limits { deadline: SLOWEST_ANSWER, body: BodyLimit::Refuse(LARGEST_ANSWER) };
         let response = self.http.send(request, limits).await.map_err(|error| self.unreachable(&error))?;
         if (200..300).contains(&response.status) {
-            return serde_json::from_slice(&response.body)
+            let body = if response.body.is_empty() { b"null".as_slice() } else { &response.body };
+            return serde_json::from_slice(body)
                 .map_err(|error| Failure::caused(format!("{} gave an answer that cannot be read", self.base), error));
         }
         let problem: Option<Value> = serde_json::from_slice(&response.body).ok();
-        let detail = problem.as_ref().and_then(|problem| problem.get("detail")).and_then(Value::as_str);
-        Err(Failure::Failed(match detail {
-            Some(detail) => detail.to_owned(),
+        Err(Failure::Failed(match problem.as_ref().and_then(in_words) {
+            Some(detail) => detail,
             None => format!("{} answered {}; is it pollhook that runs there?", self.base, response.status),
         }))
     }
@@ -172,4 +177,21 @@ impl ServiceClient {
         let cause = describe_error(error);
         Failure::Failed(format!("the service at {} does not answer ({cause}); start it with `pollhook run`", self.base))
     }
+}
+
+/// Returns what a problem of the admin API says: its detail, and each single mistake with its place.
+fn in_words(problem: &Value) -> Option<String> {
+    let mut text = problem.get("detail")?.as_str()?.to_owned();
+    let mistakes = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    for mistake in mistakes {
+        let part = |name: &str| mistake.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let place = part("pointer").map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+        let help = part("help").map(|help| format!("\n      {help}")).unwrap_or_default();
+        if mistakes.len() > 1 {
+            text.push_str(&format!("\n  {place}{}{help}", part("detail").unwrap_or_default()));
+        } else {
+            text.push_str(&help);
+        }
+    }
+    Some(text)
 }

@@ -14,6 +14,7 @@ mod receiver;
 mod replay;
 mod run;
 mod status;
+mod subscriptions;
 mod try_connector;
 mod when;
 
@@ -70,6 +71,8 @@ enum Command {
     Drop(decide::DecideArguments),
     /// Take the changes of a connector that are held as seen; if none are, all that its next complete poll finds
     Baseline(decide::DecideArguments),
+    /// List subscriptions, or add, remove, test and rotate them
+    Subscriptions(subscriptions::SubscriptionsArguments),
     /// List the events of the running service, the newest first
     Events(events::EventsArguments),
     /// List the deliveries of the running service, or show one with its attempts
@@ -104,6 +107,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Try(arguments) => one_thread(try_connector::try_connector(arguments, &global, output)),
         Command::Listen(arguments) => one_thread(listen::listen(arguments, &global, output)),
         Command::Status(arguments) => one_thread(status::status(arguments, &global, output)),
+        Command::Subscriptions(arguments) => one_thread(subscriptions::subscriptions(arguments, &global, output)),
         Command::Approve(arguments) => one_thread(decide::decide(arguments, Decision::Approve, &global, output)),
         Command::Drop(arguments) => one_thread(decide::decide(arguments, Decision::Drop, &global, output)),
         Command::Baseline(arguments) => one_thread(decide::decide(arguments, Decision::Baseline, &global, output)),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Mistake, Severity};
 use super::document::Document;
+use super::environment::Environment;
 use super::keys::SUBSCRIPTION;
 use super::reader::Fields;
 use super::report::Report;
@@ -79,7 +80,8 @@ impl Definitions {
     ) -> Result<Defined, DefinitionMistakes> {
         let report = Report::default();
         let (document, table) = Document::read(&report, definition);
-        let scope = Scope { report: &report, folder: Path::new(""), environment: None, origin: Origin::Api };
+        let nothing = Environment::from([]);
+        let scope = Scope { report: &report, folder: Path::new(""), environment: Some(&nothing), origin: Origin::Api };
         let fields = Fields::new(&report, &table, Place::beginning_of(0), &SUBSCRIPTION);
         let known = Known { names: self.names.iter().map(String::as_str).collect(), connectors: &self.connectors };
         let read = subscription::subscription(scope, Some(name.clone()), &fields, &known);
@@ -200,6 +202,15 @@ mod tests {
         check(
             &json!({"url": "http://a", "secret": [SECRET, {"file": "/etc/passwd"}], "headers": {"X": {"env": "HOME"}}}),
             &[("/secret/1", refused), ("/headers/X", refused)],
+        );
+        let of_tls = "over the API a certificate or key is given as it is";
+        check(
+            &json!({"url": "http://a", "tls": {"ca": "/etc/passwd", "cert": "a.pem", "key": "b.pem"}}),
+            &[("/tls/ca", of_tls), ("/tls/cert", of_tls), ("/tls/key", of_tls)],
+        );
+        check(
+            &json!({"url": "http://a", "auth": {"bearer": {"token": {"file": "/etc/passwd"}}}}),
+            &[("/auth/bearer/token", refused)],
         );
     }
 

@@ -6,6 +6,7 @@ use super::text::Texts;
 use super::tree::{Entry, Node, NodeValue};
 use crate::clock::SystemClock;
 use crate::model::secret::Secret;
+use crate::model::subscription::Origin;
 use crate::model::tls::{Authorities, ClientIdentity, Tls, TlsVersion};
 
 /// Reads `tls`.
@@ -66,9 +67,18 @@ fn key_of(texts: &Texts<'_>, node: &Node) -> Option<Secret> {
     }
 }
 
-/// Returns the text of a file whose path is written here, relative to the configuration file.
+/// Returns the text that is written here, or that of the file whose path is, relative to the configuration file.
 fn file(texts: &Texts<'_>, node: &Node) -> Option<String> {
-    let path = texts.scope.folder.join(texts.filled_in(node)?);
+    let written = texts.filled_in(node)?;
+    if written.trim_start().starts_with("-----BEGIN") {
+        return Some(written);
+    }
+    if texts.scope.origin == Origin::Api {
+        let help = "write its PEM text, from -----BEGIN on; files are named in the configuration file only";
+        texts.scope.report.error_with_help(node.place, "over the API a certificate or key is given as it is", help);
+        return None;
+    }
+    let path = texts.scope.folder.join(written);
     std::fs::read_to_string(&path)
         .map_err(|error| {
             let message = format!("the file `{}` cannot be read: {}", path.display(), plain(&error));

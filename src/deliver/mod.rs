@@ -15,6 +15,7 @@ pub mod replay;
 mod request;
 mod send;
 mod sign;
+mod testing;
 mod verdict;
 
 pub use lane::{DeliverContext, Lane, disable, disabled, enable};
@@ -23,3 +24,4 @@ pub use registry::{Change, Made, Present, Registry, Standing, signing_secrets};
 pub use render::{Recipe, RenderError, Rendered, Renderer};
 pub use request::{KeyDescription, RequestDescription, RequestWriter, SignatureDescription, Unsendable};
 pub use sign::{NoSecretInUse, SignatureOfKey, Signer, VerifyError, VerifyingKey, verify};
+pub use testing::{describe_test, test_event};

@@ -10,10 +10,11 @@ use super::Global;
 use super::client::{ServiceClient, ServiceOptions};
 use super::failure::Failure;
 use super::output::{Cell, Colour, Output};
+use super::subscriptions;
 use crate::model::id::ConnectorName;
 use crate::model::poll_record::PollRecord;
 use crate::model::time::Timestamp;
-use crate::server::wire::{ConnectorStatus, ConnectorView, LaneStatus, List, MOST_COUNTED, SubscriptionView};
+use crate::server::wire::{ConnectorStatus, ConnectorView, List, MOST_COUNTED, SubscriptionView};
 
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
@@ -44,13 +45,13 @@ pub async fn status(arguments: StatusArguments, global: &Global, output: &mut Ou
         };
     }
     let connectors: List<ConnectorView> = client.get("/v1/connectors", &[]).await?;
-    let subscriptions: List<SubscriptionView> = client.get("/v1/subscriptions", &[]).await?;
+    let subscriptions = subscriptions::all(&client).await?;
     if arguments.json {
-        return output.json(&json!({ "connectors": connectors.data, "subscriptions": subscriptions.data }));
+        return output.json(&json!({ "connectors": connectors.data, "subscriptions": subscriptions }));
     }
     print_connectors(&connectors.data, output)?;
     output.line("")?;
-    print_subscriptions(&subscriptions.data, output)
+    print_subscriptions(&subscriptions, output)
 }
 
 fn print_connectors(connectors: &[ConnectorView], output: &mut Output) -> Result<(), Failure> {
@@ -84,22 +85,14 @@ fn colour(status: ConnectorStatus) -> Colour {
     }
 }
 
-fn print_subscriptions(subscriptions: &[SubscriptionView], output: &mut Output) -> Result<(), Failure> {
-    if subscriptions.is_empty() {
-        return output.line("no subscriptions are configured: nobody is told of anything");
+fn print_subscriptions(views: &[SubscriptionView], output: &mut Output) -> Result<(), Failure> {
+    if views.is_empty() {
+        return output.line("no subscriptions: nobody is told of anything");
     }
-    let painted = |status: LaneStatus| {
-        let colour = match status {
-            LaneStatus::Ok => Colour::Green,
-            LaneStatus::Retrying | LaneStatus::Paused => Colour::Yellow,
-            LaneStatus::Failing | LaneStatus::Disabled => Colour::Red,
-        };
-        Cell::painted(colour, status.as_str())
-    };
-    let rows = subscriptions.iter().map(|one| {
+    let rows = views.iter().map(|one| {
         [
             Cell::from(&one.name),
-            painted(one.status),
+            Cell::painted(subscriptions::colour(one.status), one.status.as_str()),
             Cell::from(&one.url),
             bounded(one.deliveries.waiting).into(),
             bounded(one.deliveries.retrying).into(),
@@ -107,25 +100,15 @@ fn print_subscriptions(subscriptions: &[SubscriptionView], output: &mut Output) 
         ]
     });
     output.table(["SUBSCRIPTION", "STATUS", "URL", "WAITING", "RETRYING", "DEAD"], rows)?;
-    for subscription in subscriptions {
-        let name = &subscription.name;
-        if let Some(disabled) = &subscription.disabled {
-            output.line(format_args!(
-                "\n{name} is disabled since {}: {}\n  change its url, or POST /v1/subscriptions/{name}/enable",
-                disabled.at, disabled.reason
-            ))?;
-        } else if let Some(until) = subscription.paused_until {
-            output.line(format_args!("\n{name} is paused until {until}: its receiver asked for it"))?;
-        }
-        if subscription.deliveries.dead > 0 {
-            output
-                .line(format_args!("\n{name} has dead letters: `pollhook replay --dead {name}` queues them again"))?;
-        }
+    let news: Vec<String> = views.iter().flat_map(subscriptions::news).collect();
+    if !news.is_empty() {
+        output.line("")?;
     }
-    Ok(())
+    news.iter().try_for_each(|line| output.line(line))
 }
 
-fn bounded(count: usize) -> String {
+/// Returns a count of deliveries, which ends at a bound.
+pub fn bounded(count: usize) -> String {
     if count >= MOST_COUNTED { format!("{count}+") } else { count.to_string() }
 }
 

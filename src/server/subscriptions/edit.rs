@@ -47,7 +47,7 @@ const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The most bytes of a subscription's definition.
 const LARGEST_DEFINITION: usize = 256 * 1024;
 
-/// `POST /v1/subscriptions`: makes one. Without a secret one is generated, and shown in the answer. The same request with
+/// `POST /v1/subscriptions`: makes one. Without `secret` one is generated, and shown in the answer; with `null` nothing is signed. The same request with
 /// the same `Idempotency-Key` gets the same answer.
 pub async fn create(
     State(state): State<Arc<ServerState>>,
@@ -60,7 +60,7 @@ pub async fn create(
         let request = Value::Object(definition.clone()).to_string();
         BodyHash::of(&[key.as_bytes(), b"\0", name.as_str().as_bytes(), b"\0", request.as_bytes()].concat())
     });
-    let generated = (!is_given(&definition, "secret")).then(SigningSecret::generate);
+    let generated = (!definition.contains_key("secret")).then(SigningSecret::generate);
     if let Some(secret) = &generated {
         definition.insert("secret".to_owned(), Value::from(secret.expose()));
     }
@@ -99,7 +99,7 @@ pub async fn create(
     Ok(response)
 }
 
-/// `PUT /v1/subscriptions/{name}`: replaces all that was said of one. Without a secret it keeps those that it has.
+/// `PUT /v1/subscriptions/{name}`: replaces all that was said of one. Without `secret` it keeps those that it has.
 pub async fn replace(
     State(state): State<Arc<ServerState>>,
     Path(name): Path<String>,
@@ -108,7 +108,7 @@ pub async fn replace(
     let given = definition_of(&name, sent)?;
     edit(&state, &name, move |before| {
         let mut definition = given;
-        if !is_given(&definition, "secret")
+        if !definition.contains_key("secret")
             && let Some(secret) = before.get("secret")
         {
             definition.insert("secret".to_owned(), secret.clone());
@@ -163,6 +163,13 @@ pub async fn rotate(
     let decide = {
         let name = name.clone();
         move |standing: Standing<'_>| -> Decided {
+            if let Standing::Configured(_) = standing {
+                return Err(Problem::conflict(format!(
+                    "the subscription {name} is in the configuration file: write its new secret there before the old one, \
+                     such as secret = [{{ env = \"NEW_SECRET\" }}, {{ env = \"OLD_SECRET\", until = \"{until}\" }}], and \
+                     restart the service"
+                )));
+            }
             let made = made_or_problem(standing, &name)?;
             let subscription = made.subscription.as_ref().ok_or_else(|| unusable(&name))?;
             let mut former = deliver::signing_secrets(&subscription.signing);
@@ -312,10 +319,6 @@ fn taken_name(definition: &mut Map<String, Value>) -> Result<SubscriptionName, P
 fn mistake(pointer: &str, detail: impl Into<String>, help: Option<&str>) -> Problem {
     let help = help.map(str::to_owned);
     Problem::mistakes(vec![DefinitionMistake { pointer: pointer.to_owned(), detail: detail.into(), help }])
-}
-
-fn is_given(definition: &Map<String, Value>, key: &str) -> bool {
-    definition.get(key).is_some_and(|value| !value.is_null())
 }
 
 fn overlap(given: Option<&str>) -> Result<Duration, Problem> {

@@ -30,6 +30,7 @@ pub fn routes() -> Router<Arc<ServerState>> {
         .route("/disable", post(disable))
         .route("/rotate", post(edit::rotate))
         .route("/test", post(testing::create))
+        .route("/tests/{event}", get(testing::one))
 }
 
 /// Which subscriptions are asked for.

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::json;
 
 use super::super::ServerState;
 use super::super::problem::Problem;
-use super::super::wire::{LaneStatus, TestAnswer, TestHindrance};
+use super::super::wire::{LaneStatus, TestAnswer, TestDetail, TestHindrance};
 use super::named;
 use crate::deliver;
-use crate::model::event::{Event, RoutedEvent, ServiceNews};
+use crate::model::event::RoutedEvent;
 use crate::model::id::DeliveryId;
 use crate::model::time::Timestamp;
 use crate::store::LaneState;
@@ -34,16 +33,33 @@ pub async fn create(
         )));
     }
     let hindrance = hindrance(&lane, now);
-    let data = json!({
-        "message": "This is a test. If you can read it, pollhook reaches you.",
-        "subscription": name,
-        "sent_at": now,
-    });
-    let event = Event::of_service(ServiceNews::Test, name.as_str(), now, &data);
+    let event = deliver::test_event(name, now);
     let delivery = DeliveryId { event: event.id, subscription: name.clone() };
     let routed = RoutedEvent { event: Arc::new(event), subscriptions: vec![name.clone()] };
-    state.store.set_lane_state(name, lane, vec![routed]).await?;
+    state.store.record_events(vec![routed]).await?;
     Ok((StatusCode::ACCEPTED, Json(TestAnswer { delivery, hindrance })))
+}
+
+/// `GET /v1/subscriptions/{name}/tests/{event}`: what was sent of a test event, and what came of it.
+pub async fn one(
+    State(state): State<Arc<ServerState>>,
+    Path((name, event)): Path<(String, String)>,
+) -> Result<Json<TestDetail>, Problem> {
+    let present = state.registry.present();
+    let subscription = named(&present, &name)?;
+    let id =
+        DeliveryId { event: event.parse().map_err(Problem::bad_request)?, subscription: subscription.name.clone() };
+    let not_there = || Problem::not_found(format_args!("test {event} of {name}"));
+    let (delivery, attempts) = state.store.delivery(&id).await?.ok_or_else(not_there)?;
+    let routed = state.store.event(id.event).await?.ok_or_else(not_there)?;
+    let mut detail = TestDetail { delivery: delivery.into(), attempts, request: None, unsendable: None };
+    if let Some(attempt) = detail.attempts.last() {
+        match deliver::describe_test(subscription, routed.event, attempt.started_at) {
+            Ok(request) => detail.request = Some(request),
+            Err(unsendable) => detail.unsendable = Some(unsendable.message),
+        }
+    }
+    Ok(Json(detail))
 }
 
 fn hindrance(lane: &LaneState, now: Timestamp) -> Option<TestHindrance> {

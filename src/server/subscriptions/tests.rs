@@ -152,8 +152,11 @@ async fn a_rotated_secret_stays_in_use_for_a_while() {
         assert_eq!(server.signed_with("erp").len(), 2, "another change leaves them");
         let stored = server.store.stored_subscriptions().await.expect("a read");
         assert_eq!(stored[0].former_secrets[0].secret.expose(), second);
-        server.json(Method::PATCH, "/v1/subscriptions/erp", &json!({"secret": []})).await;
+        server.json(Method::PATCH, "/v1/subscriptions/erp", &json!({"secret": null})).await;
         assert_eq!(server.signed_with("erp"), []);
+        let (_, unsigned) =
+            server.json(Method::POST, PATH, &json!({"name": "open", "url": "https://a.example.com/", "secret": null})).await;
+        assert_eq!((unsigned.get("secret"), server.signed_with("open")), (None, Vec::new()));
         let unsigned = json!(
             "deliveries to erp are not signed, so there is nothing to rotate; PATCH /v1/subscriptions/erp with a `secret` \
              signs them"
@@ -177,6 +180,10 @@ async fn a_test_goes_to_one_subscription_unless_it_is_disabled() {
         assert_eq!(events[0].event.event_type.as_str(), "pollhook.test");
         assert_eq!(answer["delivery"], json!(format!("{}.erp", events[0].event.id)));
         assert!(server.registry.subscriptions(&events[0].event).is_empty(), "nobody else is told");
+        let detail = server.get(&format!("/v1/subscriptions/erp/tests/{}", events[0].event.id)).await;
+        assert_eq!((&detail["delivery"]["state"], &detail["attempts"]), (&json!("pending"), &json!([])));
+        let (status, _) = server.send(Method::GET, "/v1/subscriptions/erp/tests/evt_1", HeaderMap::new(), "").await;
+        assert_eq!(status, 400);
 
         let (_, disabled) =
             server.json(Method::POST, "/v1/subscriptions/erp/disable", &json!({"reason": "moving"})).await;

@@ -17,7 +17,7 @@ pub use connector::{ConnectorStatus, ConnectorView, DecisionAnswer, HeldCounts, 
 pub use delivery::{DeliveryDetail, DeliveryView};
 pub use replay::{DryRun, ReplayAnswer, ReplayExample, ReplayRequest, ReplayView};
 pub use subscription::{
-    ChangedSubscription, DisableRequest, LaneStatus, MadeView, RotateRequest, SubscriptionView, TestAnswer,
+    ChangedSubscription, DisableRequest, LaneStatus, MadeView, RotateRequest, SubscriptionView, TestAnswer, TestDetail,
     TestHindrance,
 };
 

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::DeliveryView;
 use crate::config::DefinitionMistake;
-use crate::deliver;
+use crate::deliver::{self, RequestDescription};
 use crate::model::content::DeliveryFormat;
+use crate::model::delivery::Attempt;
 use crate::model::id::{DeliveryId, SubscriptionName};
 use crate::model::lane::Order;
 use crate::model::subscription::{Origin, Subscription};
@@ -204,6 +206,20 @@ pub struct TestAnswer {
     /// Set if it may have to wait for the lane.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hindrance: Option<TestHindrance>,
+}
+
+/// A test event, and what came of it so far.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TestDetail {
+    pub delivery: DeliveryView,
+    /// The oldest first.
+    pub attempts: Vec<Attempt>,
+    /// What was sent at the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestDescription>,
+    /// Why nothing could be sent, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsendable: Option<String>,
 }
 
 /// Why a test event is not sent at once.
