@@ -132,7 +132,7 @@ impl ServiceClient {
 
     /// Deletes a resource.
     pub async fn delete(&self, path: &str) -> Result<(), Failure> {
-        self.ask(Method::DELETE, self.resource(path)?, Vec::new()).await
+        self.ask(Method::DELETE, self.resource(path)?, HeaderMap::new(), Vec::new()).await
     }
 
     fn resource(&self, path: &str) -> Result<Url, Failure> {
