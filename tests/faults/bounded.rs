@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::encodings::{BROTLI_BOMB, GZIP_COPIES, gzip_start, zstd_bomb, zstd_window};
+use crate::packing::{BROTLI_BOMB, GZIP_COPIES, gzip_start, zstd_bomb, zstd_window};
 use crate::service::{Home, Service};
 use crate::source::{Reply, Request, Source, Step};
 use crate::trial::BEFORE;
@@ -50,7 +50,7 @@ fn endless() -> BTreeMap<&'static str, Reply> {
         ("gzip", gzip),
         ("brotli", Reply::json(BROTLI_BOMB).with("content-encoding", "br")),
         ("zstd", Reply::json(zstd_bomb(8192)).with("content-encoding", "zstd")),
-        ("zstd-window", Reply::json(zstd_window(0xa8)).with("content-encoding", "zstd")),
+        ("zstd-window", Reply::json(zstd_window(0xa8, BEFORE.as_bytes())).with("content-encoding", "zstd")),
     ])
 }
 
