@@ -8,9 +8,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use pollhook::clock::SystemClock;
+use rustls::ServerConfig;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::http2::{self, Stream};
 
 /// A receiver that listens until it is dropped.
 pub struct FaultReceiver {
@@ -24,6 +29,10 @@ pub struct FaultReceiver {
 pub enum Conduct {
     /// It reads each request and answers 200, and keeps the connection.
     Well,
+    /// It does this with each connection beneath what secures it; then it closes the connection.
+    Raw(Arc<[Step]>),
+    /// It does this with each stream of HTTP/2.
+    Streams(Stream),
     /// It does this with each request; then it closes the connection, unless the last step keeps it.
     Ill(Arc<[Step]>),
     /// It answers the first request of each connection, and the others unless it closes the connection, when that hurts
@@ -81,8 +90,12 @@ impl Received {
     }
 }
 
-struct Shared {
+pub struct Shared {
     conduct: Mutex<Conduct>,
+    /// How connections are secured.
+    secured: Option<Arc<ServerConfig>>,
+    /// How they are secured for now instead.
+    secures_ill: Mutex<Option<Arc<ServerConfig>>>,
     received: Mutex<Vec<Received>>,
     /// How often a conduct that is ill was gone through.
     ill: Mutex<usize>,
@@ -95,20 +108,26 @@ const WINDOW: u32 = 16 << 10;
 
 impl FaultReceiver {
     /// Starts a receiver that is well.
-    pub async fn start() -> Self {
-        Self::at("127.0.0.1:0".parse().expect("an address"))
+    pub fn start() -> Self {
+        Self::with(None)
     }
 
-    /// Starts a receiver that is well, at this address.
-    pub fn at(address: SocketAddr) -> Self {
+    /// Starts a receiver that is well and secures its connections like this.
+    pub fn secured(configuration: Arc<ServerConfig>) -> Self {
+        Self::with(Some(configuration))
+    }
+
+    fn with(secured: Option<Arc<ServerConfig>>) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("the option is known");
         socket.set_recv_buffer_size(WINDOW).expect("the option is known");
-        socket.bind(address).expect("a free port");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let listener = socket.listen(128).expect("it is bound");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
             conduct: Mutex::new(Conduct::Well),
+            secured,
+            secures_ill: Mutex::default(),
             received: Mutex::default(),
             ill: Mutex::default(),
             taken: Mutex::default(),
@@ -121,6 +140,20 @@ impl FaultReceiver {
     /// Returns the address that it listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns the address that deliveries are sent to.
+    pub fn url(&self) -> String {
+        if self.shared.secured.is_some() {
+            format!("https://localhost:{}/hook", self.address.port())
+        } else {
+            format!("http://{}/hook", self.address)
+        }
+    }
+
+    /// Secures connections like this that are opened from now on; `None` means as in the beginning.
+    pub fn secures(&self, configuration: Option<Arc<ServerConfig>>) {
+        *lock(&self.shared.secures_ill) = configuration;
     }
 
     /// Treats connections like this from now on; one that is open from the next request on.
@@ -144,6 +177,25 @@ impl FaultReceiver {
     }
 }
 
+impl Shared {
+    /// Returns how connections are treated now.
+    pub fn conduct(&self) -> Conduct {
+        lock(&self.conduct).clone()
+    }
+
+    /// Notes a request that was read to its end.
+    pub fn note(&self, received: Received) {
+        lock(&self.received).push(received);
+    }
+
+    /// Notes that a request is treated badly. Returns how many were before.
+    pub fn note_ill(&self) -> usize {
+        let mut ill = lock(&self.ill);
+        *ill += 1;
+        *ill - 1
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -154,9 +206,28 @@ async fn listen(listener: TcpListener, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             // A client may go away at any point.
-            let _ = serve(BufReader::new(stream), &shared).await;
+            let _ = serve(stream, shared).await;
         });
     }
+}
+
+/// Secures a connection, if that is how the receiver is reached, and serves it.
+async fn serve(stream: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
+    let conduct = shared.conduct();
+    if let Conduct::Raw(steps) = conduct {
+        return Exchange::new(&mut BufReader::new(stream), &shared).perform(&steps).await.map(drop);
+    }
+    let secured = lock(&shared.secures_ill).clone().or_else(|| shared.secured.clone());
+    let Some(configuration) = secured else { return serve_requests(BufReader::new(stream), &shared).await };
+    if lock(&shared.secures_ill).is_some() {
+        shared.note_ill();
+    }
+    let mut stream = TlsAcceptor::from(configuration).accept(stream).await?;
+    if stream.get_ref().1.alpn_protocol() == Some(b"h2") && !matches!(conduct, Conduct::Ill(_)) {
+        return http2::serve(stream, shared).await.map_err(io::Error::other);
+    }
+    stream.flush().await?;
+    serve_requests(BufReader::new(stream), &shared).await
 }
 
 /// A connection, also one that is secured.
@@ -171,18 +242,24 @@ impl Wire for TcpStream {
     }
 }
 
+impl Wire for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// Treats one connection after the conduct of each moment, until that or the client ends it.
-async fn serve(mut stream: BufReader<impl Wire>, shared: &Shared) -> io::Result<()> {
+async fn serve_requests(mut stream: BufReader<impl Wire>, shared: &Shared) -> io::Result<()> {
     let (mut is_open, mut is_first) = (true, true);
     let unasked = lock(&shared.conduct).unasked();
     if let Some(steps) = unasked {
         is_open = Exchange::new(&mut stream, shared).perform(&steps).await?;
     }
     while is_open && !stream.fill_buf().await?.is_empty() {
-        let conduct = lock(&shared.conduct).clone();
+        let conduct = shared.conduct();
         let mut exchange = Exchange::new(&mut stream, shared);
         match conduct {
-            Conduct::Well => exchange.acknowledge().await?,
+            Conduct::Well | Conduct::Raw(_) | Conduct::Streams(_) => exchange.acknowledge().await?,
             Conduct::Ill(steps) => is_open = exchange.perform(&steps).await?,
             Conduct::Fickle(random) => {
                 is_open = exchange.answer_or_close(&random, is_first).await?;
@@ -210,7 +287,8 @@ impl<'a, S: Wire> Exchange<'a, S> {
         self.read_head().await?;
         self.read_rest().await?;
         self.note(true);
-        self.stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await
+        self.stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+        self.stream.flush().await
     }
 
     /// Answers the request and closes the connection now and then: on a connection that was kept, also instead of
@@ -239,7 +317,7 @@ impl<'a, S: Wire> Exchange<'a, S> {
 
     /// Goes through with these steps; returns whether the connection is kept.
     async fn perform(&mut self, steps: &[Step]) -> io::Result<bool> {
-        *lock(&self.shared.ill) += 1;
+        self.shared.note_ill();
         let clock = SystemClock::shared();
         for step in steps {
             match step {
@@ -254,7 +332,10 @@ impl<'a, S: Wire> Exchange<'a, S> {
                     self.read_rest().await?;
                     self.note(false);
                 }
-                Step::Send(bytes) => self.stream.write_all(bytes).await?,
+                Step::Send(bytes) => {
+                    self.stream.write_all(bytes).await?;
+                    self.stream.flush().await?;
+                }
                 Step::Forever(bytes) => {
                     let mut taken = 0;
                     loop {
@@ -308,6 +389,6 @@ impl<'a, S: Wire> Exchange<'a, S> {
 
     fn note(&mut self, is_acknowledged: bool) {
         let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
-        lock(&self.shared.received).push(Received { headers, body, is_acknowledged });
+        self.shared.note(Received { headers, body, is_acknowledged });
     }
 }

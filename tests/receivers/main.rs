@@ -12,6 +12,8 @@ mod answers;
 mod broken;
 mod encodings;
 mod fault;
+mod http2;
+mod secure;
 mod slow;
 mod stale;
 mod statuses;
@@ -51,6 +53,16 @@ async fn statuses_of_every_kind() {
 #[tokio::test]
 async fn waits_that_are_asked_for() {
     trial::check("waits", waits::trials()).await;
+}
+
+#[tokio::test]
+async fn connections_that_cannot_be_secured() {
+    trial::check("secure", secure::trials()).await;
+}
+
+#[tokio::test]
+async fn streams_that_are_refused_or_break() {
+    trial::check("http2", http2::trials()).await;
 }
 
 #[tokio::test]

@@ -19,13 +19,13 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
 /// or when the next request begins to arrive or has arrived.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_delivery_fails_because_of_a_connection_that_was_kept() {
-    for concurrency in [1] {
+    for concurrency in [1, 8] {
         let seed = fastrand::u64(..);
-        let receiver = FaultReceiver::start().await;
+        let receiver = FaultReceiver::start();
         receiver.conducts(Conduct::Fickle(Arc::new(std::sync::Mutex::new(Rng::with_seed(seed)))));
         let mut world = World::new();
         let rules = format!("concurrency = {concurrency}");
-        world.run(&format!("http://{}/hook", receiver.address()), &rules).await;
+        world.run(&receiver.url(), &rules).await;
         let keys: Vec<String> = (0..DELIVERIES).map(|number| number.to_string()).collect();
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         let ids = world.add(&keys, 0).await;

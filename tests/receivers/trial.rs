@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use pollhook::model::delivery::{ANSWER_KEPT, Attempt, DeliveryState};
 use pollhook::model::id::DeliveryId;
 use pollhook::store::LaneState;
+use rustls::ServerConfig;
 
 use crate::fault::{Conduct, FaultReceiver, Step};
 use crate::wait;
@@ -32,16 +34,40 @@ pub struct Trial {
     name: &'static str,
     rules: String,
     impatient: bool,
-    ill: Vec<Step>,
+    ill: Ill,
     /// How many bytes of text the items have.
     bytes: usize,
     fresh: bool,
+    /// How the receiver's connections are secured while it is well.
+    secured: Option<Arc<ServerConfig>>,
+}
+
+/// What a receiver does while it is ill.
+enum Ill {
+    Conducts(Conduct),
+    Secures(Arc<ServerConfig>),
 }
 
 impl Trial {
     /// Returns the trial of a receiver that does this with each connection, or request on one that was kept.
     pub fn new(name: &'static str, ill: impl Into<Vec<Step>>) -> Self {
-        Self { name, rules: String::new(), impatient: false, ill: ill.into(), bytes: 0, fresh: false }
+        Self::conducting(name, Conduct::Ill(ill.into().into()))
+    }
+
+    /// Returns the trial of a receiver that treats its connections like this.
+    pub fn conducting(name: &'static str, ill: Conduct) -> Self {
+        let ill = Ill::Conducts(ill);
+        Self { name, rules: String::new(), impatient: false, ill, bytes: 0, fresh: false, secured: None }
+    }
+
+    /// Returns the trial of a receiver that secures its connections like this.
+    pub fn securing(name: &'static str, ill: Arc<ServerConfig>) -> Self {
+        Self { ill: Ill::Secures(ill), ..Self::new(name, []) }
+    }
+
+    /// Lets the receiver secure its connections, like this while it is well.
+    pub fn secured(self, configuration: Arc<ServerConfig>) -> Self {
+        Self { secured: Some(configuration), ..self }
     }
 
     /// Adds a line to the subscription's rules.
@@ -69,23 +95,25 @@ impl Trial {
     /// Goes through with it where there is no receiver at first, but at this address; later there is one at another.
     pub async fn run_elsewhere(self, url: &str) -> String {
         let Self { name, rules, .. } = self;
-        let receiver = FaultReceiver::start().await;
+        let receiver = FaultReceiver::start();
         let mut world = World::new();
         world.run(url, &rules).await;
         let ids = world.add(&["1", "2"], 0).await;
         let said = told(name, &world, &receiver, &ids).await;
-        world.run(&format!("http://{}/hook", receiver.address()), &rules).await;
+        world.run(&receiver.url(), &rules).await;
         recovers(name, &world, &receiver, &ids).await;
         said
     }
 
     /// Goes through with it and returns its name and what became of the deliveries while the receiver was ill.
     async fn run(self) -> String {
-        let Self { name, rules, impatient, ill, bytes, fresh } = self;
-        let receiver = FaultReceiver::start().await;
+        let Self { name, rules, impatient, ill, bytes, fresh, secured } = self;
+        // What is done to connections concerns those that are opened from now on.
+        let is_of_streams = matches!(ill, Ill::Conducts(Conduct::Streams(_)));
+        let reconnect = impatient || (secured.is_some() && !is_of_streams);
+        let receiver = secured.map_or_else(FaultReceiver::start, FaultReceiver::secured);
         let mut world = World::new();
-        let url = format!("http://{}/hook", receiver.address());
-        world.run(&url, &rules).await;
+        world.run(&receiver.url(), &rules).await;
         let mut ids = Vec::new();
         if !fresh {
             ids.append(&mut world.add(&["1"], bytes).await);
@@ -96,17 +124,21 @@ impl Trial {
             .await;
         }
 
-        if impatient {
-            world.run(&url, &format!("{rules}{IMPATIENT}")).await;
+        if reconnect {
+            world.run(&receiver.url(), &if impatient { format!("{rules}{IMPATIENT}") } else { rules.clone() }).await;
         }
-        receiver.conducts(Conduct::Ill(ill.into()));
+        match ill {
+            Ill::Conducts(conduct) => receiver.conducts(conduct),
+            Ill::Secures(configuration) => receiver.secures(Some(configuration)),
+        }
         let tried = world.add(&["2", "3"], bytes).await;
         let said = told(name, &world, &receiver, &tried).await;
         assert!(receiver.taken() < IN_BETWEEN, "{name}: {} bytes were taken of what has no end", receiver.taken());
 
         receiver.conducts(Conduct::Well);
+        receiver.secures(None);
         if impatient {
-            world.run(&url, &rules).await;
+            world.run(&receiver.url(), &rules).await;
         }
         ids.extend(tried);
         recovers(name, &world, &receiver, &ids).await;
@@ -196,7 +228,10 @@ fn line(attempt: &Attempt, fate: &str) -> String {
     }
     if let Some(failure) = &attempt.failure {
         let class = serde_json::to_value(failure.class).expect("a word");
-        write!(line, ": {}: {}", class.as_str().expect("a word"), failure.message).expect("a string takes it");
+        // Neither does what time it is say more, nor where to read on.
+        let message = failure.message.split(": verification time").next().unwrap_or_default();
+        let message = message.split(": https://").next().unwrap_or_default();
+        write!(line, ": {}: {message}", class.as_str().expect("a word")).expect("a string takes it");
     }
     line
 }

@@ -6,7 +6,7 @@ use crate::trial::{self, Trial};
 /// Holds what becomes of deliveries to these against the fixture.
 pub async fn check() {
     // Bound once and let go: nobody listens there.
-    let refused = FaultReceiver::start().await.address();
+    let refused = FaultReceiver::start().address();
     let trials = [
         ("nobody listens there", format!("http://{refused}/hook")),
         ("a name that does not exist", "http://receiver.invalid/hook".to_owned()),
