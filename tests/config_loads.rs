@@ -6,7 +6,7 @@ mod configuration;
 use std::time::Duration;
 
 use configuration::load_files;
-use pollhook::config::{Environment, StoreChoice};
+use pollhook::config::{Definitions, Environment, StoreChoice};
 use pollhook::model::auth::{Auth, ClientAuth, OAuth2Grant};
 use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
@@ -355,4 +355,55 @@ signature.style = "standard""#,
         "signature = { header = \"X-Shop-Hmac\", prefix = \"v0=\", algorithm = \"sha512\", encoding = \"base64\" }",
         expected,
     );
+
+#[test]
+fn a_subscription_proves_who_it_is_with_texts_as_they_are_written() {
+    let configuration = secured(
+        "[subscriptions.basic]\nurl = \"https://a.example/\"\n\
+         auth.basic = { username = \"{{ me }}\", password = \"{{ s3cret }}\" }\n\
+         tls = { ca = \"tls/ca.pem\", cert = \"tls/expired.pem\", key = { env = \"KEY\" } }\n\
+         [subscriptions.tokens]\nurl = \"https://a.example/\"\n\
+         auth.oauth2 = { token_url = \"https://a.example/token\", client_id = { env = \"ID\" }, client_secret = \"secret\", \
+         params = { audience = \"{{ x }}\" } }\n\
+         [subscriptions.none]\nurl = \"https://a.example/\"\nauth.bearer.token = \"\"\n",
+    );
+    let [basic, tokens, none] = &configuration.subscriptions[..] else { panic!("three subscriptions") };
+    let Some(Auth::Basic { username, password }) = &basic.auth else { panic!("{:?}", basic.auth) };
+    assert_eq!((username.as_str(), password.expose()), ("{{ me }}", "{{ s3cret }}"));
+    // Both the password and what is sent.
+    assert_eq!(basic.redactor.redact("{{ s3cret }} e3sgbWUgfX06e3sgczNjcmV0IH19"), "*** ***");
+    assert!(basic.tls.as_ref().is_some_and(|tls| tls.authorities().is_some() && tls.identity().is_some()));
+    let warnings = configuration.warnings.to_string();
+    assert!(warnings.contains("this certificate expired at 2020-02-01T00:00:00.000Z"), "{warnings}");
+
+    let Some(Auth::OAuth2(oauth2)) = &tokens.auth else { panic!("{:?}", tokens.auth) };
+    assert_eq!(oauth2.extra, [("audience".to_owned(), "{{ x }}".to_owned())]);
+    assert_eq!(tokens.redactor.redact("me secret"), "me ***");
+    assert!(none.auth.is_none() && none.tls.is_none());
+}
+
+#[test]
+fn over_the_api_certificates_are_given_as_they_are() {
+    let read = |tls: serde_json::Value| {
+        let definition = serde_json::json!({ "url": "https://a.example/", "tls": tls });
+        let name = "erp".parse().expect("a name");
+        Definitions::of(&[]).read(&name, definition.as_object().expect("an object"), &[])
+    };
+    let [ca, cert, key] = [
+        include_str!("fixtures/tls/ca.pem"),
+        include_str!("fixtures/tls/client.pem"),
+        include_str!("fixtures/tls/client.key"),
+    ];
+    let defined = read(serde_json::json!({ "ca": ca, "cert": cert, "key": key })).expect("nothing is wrong");
+    let tls = defined.subscription.tls.as_ref().expect("certificates");
+    assert!(tls.authorities().is_some() && tls.identity().is_some());
+    assert_eq!(defined.shown["tls"], serde_json::json!({ "ca": ca, "cert": cert, "key": "***" }));
+
+    let files = serde_json::json!({ "ca": "/etc/passwd", "cert": "a.pem", "key": { "file": "/etc/passwd" } });
+    let mistakes = read(files).expect_err("files are not read").0;
+    let told: Vec<_> = mistakes.iter().map(|mistake| (mistake.pointer.as_str(), mistake.detail.as_str())).collect();
+    let refused = "over the API certificates and keys are given as they are";
+    let expected =
+        [("/tls/ca", refused), ("/tls/cert", refused), ("/tls/key", "over the API a secret is given as it is")];
+    assert_eq!(told, expected);
 }

@@ -44,6 +44,8 @@ struct Shared {
 #[derive(Default)]
 struct Entry {
     token: Option<AccessToken>,
+    /// Why there is none, where the endpoint asked not to be asked again for a while.
+    refusal: Option<TokenError>,
     /// Where what is being asked for will be said.
     awaited: Option<watch::Receiver<Option<Outcome>>>,
 }
@@ -105,6 +107,11 @@ impl Tokens {
             let entry = entries.entry(id).or_default();
             if let Some(token) = entry.token.as_ref().filter(|token| self.shared.clock.now() < token.fresh_until) {
                 return Ok((token.secret.clone(), false));
+            }
+            if let Some(refusal) = &entry.refusal
+                && refusal.not_before.is_some_and(|at| self.shared.clock.now() < at)
+            {
+                return Err(refusal.clone());
             }
             match &entry.awaited {
                 Some(awaited) => awaited.clone(),
@@ -178,9 +185,11 @@ struct Exchange {
 impl Exchange {
     async fn run(self) -> Outcome {
         let given = match &self.oauth2.grant {
-            OAuth2Grant::ClientCredentials => self.endpoint().ask(None).await?,
-            OAuth2Grant::RefreshToken(first) => self.refresh(first).await?,
+            OAuth2Grant::ClientCredentials => self.endpoint().ask(None).await,
+            OAuth2Grant::RefreshToken(first) => self.refresh(first).await,
         };
+        lock(&self.shared().entries).entry(self.landing.id).or_default().refusal = given.as_ref().err().cloned();
+        let given = given?;
         self.redactor.learn(&given.token);
         let used_for = given.fresh_until.since(self.shared().clock.now());
         self.shared().telemetry.auth.token_given(&self.party, used_for);

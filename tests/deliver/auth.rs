@@ -236,3 +236,30 @@ async fn a_token_endpoint_that_stalls_holds_nobody_longer_than_an_attempt_may_ta
     assert_eq!(received[1].header("authorization"), "Bearer access-1");
     issuer.received(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_that_asks_for_rest_gets_it_from_all_lanes() {
+    let (endpoint, issuer) = (Receiver::start().await, Receiver::start().await);
+    issuer.answer_next([Answer::Full(503, vec![("retry-after", "15".to_owned())], String::new())]);
+    issuer.answer_always(giving("access-1"));
+    let lanes = ["one", "other"].map(|name| proving(name, &endpoint.url(), tokens_of(&issuer)));
+    let mut house = House::new(lanes.into());
+    let ids = [house.add(1, "one").await, house.add(1, "other").await];
+    house.run();
+    for attempts in 1..=2 {
+        for id in &ids {
+            let (_, attempts) = house.after_attempts(id, attempts).await;
+            let failure = attempts.last().and_then(|attempt| attempt.failure.as_ref()).expect("a failure");
+            let message =
+                format!("there is no access token from {}: it answered 503 Service Unavailable", issuer.url());
+            assert_eq!((failure.class, &failure.message), (FailureClass::Auth, &message));
+        }
+        issuer.received(1).await;
+        house.clock.advance(seconds(11));
+    }
+    house.clock.advance(seconds(60));
+    for id in &ids {
+        House::assert_delivered(&house.after_attempts(id, 3).await.0);
+    }
+    issuer.received(2).await;
+}

@@ -27,14 +27,14 @@ pub(super) static TLS: Keys = Keys {
         Key::new(
             "ca",
             Kind::FilledIn,
-            "A PEM file of authorities that are trusted beside the usual ones, relative to the configuration file.",
+            "Authorities that are trusted beside the usual ones: a PEM file, relative to the configuration file, or PEM.",
         ),
         Key::new(
             "cert",
             Kind::FilledIn,
-            "A PEM file with the client's own certificate and those that lead to its authority.",
+            "The client's own certificate and those that lead to its authority: a PEM file, or PEM.",
         ),
-        Key::new("key", Kind::Forms, "The PEM file with the key of `cert`, or the key as { env = … } or { file = … }."),
+        Key::new("key", Kind::Forms, "The key of `cert`: a PEM file, PEM, or PEM as { env = … } or { file = … }."),
         Key::new("min_version", Kind::Choice(&TLS_VERSIONS), "The oldest version of TLS that is spoken.").or("1.2"),
     ],
     exclusive: &[],
