@@ -355,6 +355,7 @@ signature.style = "standard""#,
         "signature = { header = \"X-Shop-Hmac\", prefix = \"v0=\", algorithm = \"sha512\", encoding = \"base64\" }",
         expected,
     );
+}
 
 #[test]
 fn a_subscription_proves_who_it_is_with_texts_as_they_are_written() {
@@ -402,7 +403,7 @@ fn over_the_api_certificates_are_given_as_they_are() {
     let files = serde_json::json!({ "ca": "/etc/passwd", "cert": "a.pem", "key": { "file": "/etc/passwd" } });
     let mistakes = read(files).expect_err("files are not read").0;
     let told: Vec<_> = mistakes.iter().map(|mistake| (mistake.pointer.as_str(), mistake.detail.as_str())).collect();
-    let refused = "over the API certificates and keys are given as they are";
+    let refused = "over the API a certificate or key is given as it is";
     let expected =
         [("/tls/ca", refused), ("/tls/cert", refused), ("/tls/key", "over the API a secret is given as it is")];
     assert_eq!(told, expected);

@@ -82,7 +82,7 @@ impl Credentials {
         match principal.auth {
             None => Ok(Proof::Fixed),
             Some(Auth::OAuth2(oauth2)) => {
-                let id = oauth2::id(oauth2, principal.tls);
+                let id = oauth2::id(oauth2, principal.tls, client.origin());
                 let (token, is_new) = self.tokens.token(id, oauth2, principal, client).await?;
                 principal.redactor.learn(&token);
                 insert_secret(&mut request.headers, AUTHORIZATION, &format!("Bearer {}", token.expose()))?;

@@ -15,6 +15,7 @@ use crate::http::HttpClient;
 use crate::model::auth::{OAuth2, OAuth2Grant, Party};
 use crate::model::fingerprint::BodyHash;
 use crate::model::secret::{Redactor, Secret};
+use crate::model::subscription::Origin;
 use crate::model::time::Timestamp;
 use crate::model::tls::Tls;
 use crate::store::SharedStore;
@@ -58,11 +59,11 @@ struct AccessToken {
 }
 
 /// Returns what tells access tokens apart: everything that is asked for, and by whom. Some endpoints bind a token to the
-/// certificate that it was asked for with (RFC 8705).
-pub(super) fn id(oauth2: &OAuth2, tls: Option<&Tls>) -> BodyHash {
+/// certificate that it was asked for with (RFC 8705), and not everybody may reach every endpoint.
+pub(super) fn id(oauth2: &OAuth2, tls: Option<&Tls>, origin: Origin) -> BodyHash {
     let OAuth2 { token_url, grant, client_id, client_secret, client_auth, scope, extra } = oauth2;
-    let client_auth = format!("{client_auth:?}");
-    let mut parts = vec![token_url.as_str(), client_id, &client_auth];
+    let how = format!("{origin:?} {client_auth:?}");
+    let mut parts = vec![token_url.as_str(), client_id, &how];
     parts.push(client_secret.as_ref().map_or("", Secret::expose));
     parts.push(scope.as_deref().unwrap_or_default());
     match grant {

@@ -135,6 +135,11 @@ impl HttpClient {
         Self { origin, ..self }
     }
 
+    /// Returns who wrote the URLs that it is given.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// Returns the client for connections that need this beyond the usual. It shares no connection with others.
     pub fn with_tls(&self, tls: &Tls) -> Result<Self, HttpError> {
         let mut special = self.shared.special.lock().unwrap_or_else(PoisonError::into_inner);

@@ -263,3 +263,25 @@ async fn a_token_endpoint_that_asks_for_rest_gets_it_from_all_lanes() {
     }
     issuer.received(2).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_endpoint_named_over_the_api_is_not_reached_at_private_addresses() {
+    let (endpoint, issuer) = (Receiver::start().await, Receiver::start().await);
+    issuer.answer_always(giving("access-1"));
+    let trusted = proving("trusted", &endpoint.url(), tokens_of(&issuer));
+    let guarded = Subscription { origin: Origin::Api, ..proving("guarded", &endpoint.url(), tokens_of(&issuer)) };
+    let mut house = House::new(vec![trusted, guarded]);
+    let id = house.add(1, "trusted").await;
+    house.run();
+    House::assert_delivered(&house.after_attempts(&id, 1).await.0);
+    // Nor is the token shared that others were given there.
+    let id = house.add(1, "guarded").await;
+    let (_, attempts) = house.after_attempts(&id, 1).await;
+    let failure = attempts[0].failure.as_ref().expect("a failure");
+    let expected = format!("there is no access token from {}: ", issuer.url());
+    assert!(failure.message.starts_with(&expected), "{failure:?}");
+    assert!(failure.message.contains("loopback"), "{failure:?}");
+    assert_eq!(failure.class, FailureClass::Auth);
+    issuer.received(1).await;
+    endpoint.received(1).await;
+}

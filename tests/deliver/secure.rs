@@ -104,6 +104,21 @@ async fn a_receiver_that_is_not_what_it_says_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_speaks_no_new_version_gets_nothing_where_one_is_wanted() {
+    static OLD: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+    let endpoint = Receiver::start().await;
+    let old = Presence { versions: OLD, ..Presence::usual(WANTED) };
+    let front = TlsFront::present(&address(&endpoint), old).await;
+    let trusting =
+        |version| Some(Tls::new(Some(Authorities::parse(&read("ca.pem")).expect("an authority")), None, version));
+    let (state, _) = attempt(&front.url("/hook"), trusting(TlsVersion::V1_2)).await;
+    House::assert_delivered(&state);
+    let expected = "no secure connection: the server speaks no version of TLS or no ciphers that are spoken here";
+    check_failure(&front.url("/hook"), trusting(TlsVersion::V1_3), expected).await;
+    endpoint.received(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_endpoint_is_reached_with_the_same_certificates() {
     let (endpoint, issuer) = (Receiver::start().await, Receiver::start().await);
     let token = json!({ "access_token": "access-1", "token_type": "Bearer" });
