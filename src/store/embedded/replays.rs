@@ -245,7 +245,13 @@ fn ranges(replay: &Replay) -> Vec<KeyRange> {
             let first = keys::queued_first_before(of, bound);
             vec![settled(of), starting(first, from, |event| keys::queued(of, keys::Place::First(event)))]
         }
-        ReplaySource::Backfill { .. } => vec![starting(keys::events_before(bound), from, keys::event)],
+        ReplaySource::Backfill { .. } => match &replay.selection.filter.connector {
+            Some(of) => {
+                let events = keys::events_of_connector_before(of, bound);
+                vec![starting(events, from, |event| keys::event_of_connector(of, event))]
+            }
+            None => vec![starting(keys::events_before(bound), from, keys::event)],
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{Inner, MemoryStore, Place, Record};
+use crate::model::event::RoutedEvent;
 use crate::model::event_filter::EventFilter;
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::replay::{Replay, ReplayId, ReplaySource, ReplayState, RequestMark, SettledAs};
@@ -140,7 +141,12 @@ impl Inner {
         match &replay.selection.source {
             ReplaySource::Again { subscription, state } => of(subscription, Some(*state)),
             ReplaySource::Copy { subscription, state, .. } => of(subscription, *state),
-            ReplaySource::Backfill { .. } => self.events.keys().filter(|event| is_left(event)).copied().collect(),
+            ReplaySource::Backfill { .. } => {
+                let of = &replay.selection.filter.connector;
+                let is_of = |routed: &&RoutedEvent| of.as_ref().is_none_or(|of| *of == routed.event.connector);
+                let events = self.events.values().filter(is_of).map(|routed| routed.event.id);
+                events.filter(is_left).collect()
+            }
         }
     }
 
