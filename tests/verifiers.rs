@@ -15,6 +15,7 @@ mod wait;
 mod web;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -54,7 +55,8 @@ async fn delivered(subscriptions: &[(&str, &str)]) -> BTreeMap<String, Vec<Reque
         source.url("/orders")
     );
     for (name, keys) in subscriptions {
-        configuration += &format!("[subscriptions.{name}]\nurl = \"{}\"\n{keys}\n", source.url(&format!("/{name}")));
+        let url = source.url(&format!("/{name}"));
+        writeln!(configuration, "[subscriptions.{name}]\nurl = \"{url}\"\n{keys}").expect("a string takes it");
     }
     let home = Home::new(&configuration);
     let service = home.start().await;
@@ -266,10 +268,7 @@ async fn the_official_reader_of_cloudevents_finds_what_was_sent() {
         assert_eq!(structured[index]["data"], plain["data"]);
         for of_update in ["changes", "previous"] {
             let text = attributes[of_update].as_str();
-            assert_eq!(
-                text.map(|text| serde_json::from_str(text).expect("JSON")).unwrap_or(Value::Null),
-                plain[of_update]
-            );
+            assert_eq!(text.map_or(Value::Null, |text| serde_json::from_str(text).expect("JSON")), plain[of_update]);
         }
         // The headers carry all but these two.
         let mut expected = attributes.clone();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::expression::Expression;
 use super::quantity::ByteSize;
+use super::secret::Secret;
 
 /// How events become the bodies of deliveries.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub struct Content {
     pub format: DeliveryFormat,
     /// What is sent instead of the event, as a jq expression on the event's JSON form.
     pub body: Option<Expression>,
+    /// What `body` finds at `.params`, by name.
+    pub params: Vec<(String, Secret)>,
     /// Several events in one delivery; `None` means one each.
     pub batch: Option<BatchPolicy>,
     /// The largest body that is sent.
@@ -64,6 +67,7 @@ impl Default for Content {
         Self {
             format: DeliveryFormat::Standard,
             body: None,
+            params: Vec::new(),
             batch: None,
             max_body: ByteSize::mebibytes(1),
             too_large: TooLarge::DeadLetter,

@@ -34,6 +34,11 @@ pub(in crate::config) static SUBSCRIPTION: Keys = Keys {
             Kind::Expression,
             "What takes the place of the event in the formats `standard` and `form`: the first output for the event's JSON.",
         ),
+        Key::new(
+            "params",
+            Kind::Map(&Kind::Secret),
+            "What `body` finds at `.params`: keys and tokens that a receiver wants in the body.",
+        ),
         Key::new("batch", Kind::Table(&BATCH), "Several events in one delivery; without it one each."),
         Key::new("max_body", Kind::Size("1KiB", "64MiB"), "The largest body that the receiver takes.").or("1MiB"),
         Key::new(

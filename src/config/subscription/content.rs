@@ -1,8 +1,10 @@
 //! What a subscription's receiver reads.
 
 use crate::config::reader::Fields;
+use crate::config::secret::Scope;
 use crate::config::tree::Entry;
 use crate::model::content::{BatchPolicy, Content, DeliveryFormat, TooLarge};
+use crate::model::secret::Secret;
 
 /// In the order of their names in the table of keys.
 const FORMATS: [DeliveryFormat; 6] = [
@@ -15,17 +17,28 @@ const FORMATS: [DeliveryFormat; 6] = [
 ];
 
 /// Reads how events become the bodies of deliveries.
-pub(super) fn content(fields: &Fields<'_>) -> Option<Content> {
+pub(super) fn content(scope: Scope<'_>, fields: &Fields<'_>, secrets: &mut Vec<Secret>) -> Option<Content> {
     let format = fields.choice("format", &FORMATS);
     let content = Content {
         format: format.unwrap_or(DeliveryFormat::Standard),
         body: fields.expression("body"),
+        params: params(scope, fields),
         batch: batch(fields),
         max_body: fields.size("max_body")?,
         too_large: fields.choice("too_large", &[TooLarge::DeadLetter, TooLarge::WithoutPrevious])?,
     };
+    secrets.extend(content.params.iter().map(|(_, value)| value.clone()));
     check_together(fields, format?);
     Some(content)
+}
+
+fn params(scope: Scope<'_>, fields: &Fields<'_>) -> Vec<(String, Secret)> {
+    if let Some(entry) = fields.entry("params").filter(|_| fields.entry("body").is_none() && !fields.is_meant("body")) {
+        let help = "write them as `.params.NAME` into a `body`, or leave them out";
+        fields.report.error_with_help(entry.key_place, "there is no `body` that could use these params", help);
+    }
+    let found = |entry: &Entry| Some((entry.key.clone(), Secret::new(scope.secret(&entry.node)?.text)));
+    fields.entries("params").iter().filter_map(found).collect()
 }
 
 fn batch(fields: &Fields<'_>) -> Option<BatchPolicy> {

@@ -56,7 +56,8 @@ pub(super) fn subscription(
     let signing = signing::signing(scope, fields, &mut secrets);
     let headers = headers(scope, fields, &mut secrets);
     let (auth, tls) = identity::identity(scope, fields, &mut secrets);
-    let (content, lane, retry) = (content::content(fields), lane::lane(fields), lane::retry(fields));
+    let (content, lane, retry) =
+        (content::content(scope, fields, &mut secrets), lane::lane(fields), lane::retry(fields));
     let timeout = fields.duration("timeout");
     Some(Subscription {
         name: name?,

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::body::Body;
 use super::{Rendered, body, cloudevents, cloudevents_binary, form, raw};
 use crate::http::header::HeaderMap;
 use crate::model::content::{Content, DeliveryFormat};
 use crate::model::event::Event;
-use crate::model::expression::{Expression, ExpressionError};
+use crate::model::expression::ExpressionError;
 use crate::model::fingerprint::BodyHash;
 
 /// What a subscription's receiver reads of each delivery.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     id: RecipeId,
-    body: Option<Expression>,
+    body: Option<Body>,
 }
 
 /// What tells recipes apart: what is made by the same one of the same event are the same bytes.
@@ -51,9 +52,9 @@ pub enum RenderError {
 impl Recipe {
     /// Returns the recipe for contents like these.
     pub fn new(content: &Content) -> Self {
-        let body = content.body.clone();
-        let hash = body.as_ref().map(|body| BodyHash::of(body.source().as_bytes()));
-        Self { id: RecipeId { format: content.format, always_list: content.batch.is_some(), body: hash }, body }
+        let body = Body::of(content);
+        let id = body.as_ref().map(Body::id);
+        Self { id: RecipeId { format: content.format, always_list: content.batch.is_some(), body: id }, body }
     }
 
     pub(super) fn id(&self) -> RecipeId {

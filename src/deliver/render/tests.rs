@@ -4,6 +4,7 @@ use super::*;
 use crate::deliver::fixture::{self, golden};
 use crate::model::content::{BatchPolicy, Content, DeliveryFormat};
 use crate::model::expression::Expression;
+use crate::model::secret::Secret;
 
 fn recipe(format: DeliveryFormat, body: Option<&str>) -> Recipe {
     let body = body.map(|source| Expression::parse(source).expect("jq"));
@@ -168,12 +169,19 @@ fn lanes_that_send_the_same_event_share_its_body() {
 #[test]
 fn subscriptions_that_want_different_bodies_never_get_each_other_s() {
     let (renderer, event) = (Renderer::default(), golden());
+    let with_token = |token: &str| {
+        let body = Some(Expression::parse("{token: .params.token}").expect("jq"));
+        let params = vec![("token".to_owned(), Secret::new(token.to_owned()))];
+        Recipe::new(&Content { body, params, ..Content::default() })
+    };
     let batch = Some(BatchPolicy { max: 10, wait: std::time::Duration::ZERO });
     let recipes = [
         recipe(DeliveryFormat::Standard, None),
         recipe(DeliveryFormat::Standard, Some(".key")),
         recipe(DeliveryFormat::Standard, Some(".id")),
         recipe(DeliveryFormat::Form, Some("{key}")),
+        with_token("one"),
+        with_token("other"),
         recipe(DeliveryFormat::Raw, None),
         Recipe::new(&Content { batch, ..Content::default() }),
     ];
