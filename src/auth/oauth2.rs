@@ -51,6 +51,14 @@ struct Entry {
     awaited: Option<watch::Receiver<Option<Outcome>>>,
 }
 
+impl Entry {
+    fn is_of_use(&self, now: Timestamp) -> bool {
+        let is_fresh = self.token.as_ref().is_some_and(|token| now < token.fresh_until);
+        let is_resting = self.refusal.as_ref().and_then(|refusal| refusal.not_before).is_some_and(|at| now < at);
+        is_fresh || is_resting || self.awaited.is_some()
+    }
+}
+
 type Outcome = Result<Secret, TokenError>;
 
 struct AccessToken {
@@ -105,12 +113,17 @@ impl Tokens {
     ) -> Result<(Secret, bool), TokenError> {
         let mut awaited = {
             let mut entries = lock(&self.shared.entries);
+            let now = self.shared.clock.now();
+            // Subscriptions come and go. Looking at all entries whenever their number has doubled costs next to nothing.
+            if !entries.contains_key(&id) && entries.len().is_power_of_two() {
+                entries.retain(|_, entry| entry.is_of_use(now));
+            }
             let entry = entries.entry(id).or_default();
-            if let Some(token) = entry.token.as_ref().filter(|token| self.shared.clock.now() < token.fresh_until) {
+            if let Some(token) = entry.token.as_ref().filter(|token| now < token.fresh_until) {
                 return Ok((token.secret.clone(), false));
             }
             if let Some(refusal) = &entry.refusal
-                && refusal.not_before.is_some_and(|at| self.shared.clock.now() < at)
+                && refusal.not_before.is_some_and(|at| now < at)
             {
                 return Err(refusal.clone());
             }

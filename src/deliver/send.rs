@@ -11,6 +11,7 @@ use crate::auth::Proof;
 use crate::clock::SharedClock;
 use crate::http::{BodyLimit, HttpError, HttpRequest, HttpResponse, Limits, retry_after};
 use crate::model::delivery::{ANSWER_KEPT, Attempt, AttemptFailure, FailureClass};
+use crate::model::secret::Redactor;
 use crate::model::subscription::Subscription;
 use crate::store::ClaimedDelivery;
 
@@ -53,7 +54,7 @@ impl Sender {
         let outcome = match result {
             Ok(response) => {
                 attempt.status = Some(response.status);
-                attempt.answer = self.readable(&response.body);
+                attempt.answer = readable(&self.subscription.redactor, &response.body);
                 let retry_after = retry_after(&response.headers, self.clock.now());
                 Outcome::Answered { status: response.status, retry_after }
             }
@@ -109,26 +110,29 @@ impl Sender {
     }
 
     fn limits(&self, begun: Duration) -> Limits {
-        Limits { deadline: self.time_left(begun), body: BodyLimit::Keep(ANSWER_KEPT) }
+        Limits { deadline: self.time_left(begun), body: BodyLimit::Keep(ANSWER_KEPT + MARGIN) }
     }
 
     fn time_left(&self, begun: Duration) -> Duration {
         let elapsed = self.clock.monotonic().saturating_sub(begun);
         self.subscription.timeout.saturating_sub(elapsed)
     }
+}
 
-    /// Returns the beginning of an answer as people may read it.
-    fn readable(&self, body: &[u8]) -> String {
-        if body.is_empty() {
-            return String::new();
-        }
-        let mut text = self.subscription.redactor.redact(&String::from_utf8_lossy(body));
-        if text.len() > ANSWER_KEPT {
-            let end = (0..=ANSWER_KEPT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-            text.truncate(end);
-        }
-        text
+/// How much more is read of an answer than is kept: enough that a secret which is cut off there is not shown.
+const MARGIN: usize = 16 * 1024;
+
+/// Returns the beginning of an answer as people may read it.
+fn readable(redactor: &Redactor, body: &[u8]) -> String {
+    if body.is_empty() {
+        return String::new();
     }
+    let mut text = redactor.redact(&String::from_utf8_lossy(body));
+    if text.len() > ANSWER_KEPT {
+        let end = (0..=ANSWER_KEPT).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
 }
 
 /// Why an attempt got no whole answer.
@@ -146,5 +150,34 @@ impl Failure {
             Self::Unproven(unproven) => unproven.class(),
             Self::Http(error) => error.class(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::secret::Secret;
+
+    #[test]
+    fn of_an_answer_the_beginning_is_kept_without_secrets() {
+        let redactor = Redactor::new([Secret::new("s3cret-token".to_owned())]);
+        let check = |body: &[u8], expected_length: usize, expected_end: &str| {
+            let text = readable(&redactor, body);
+            assert_eq!(text.len(), expected_length);
+            assert!(
+                text.ends_with(expected_end) && !text.contains("s3cr"),
+                "{}",
+                &text[text.len().saturating_sub(20)..]
+            );
+        };
+        check(b"", 0, "");
+        check(b"no s3cret-token", 6, "no ***");
+        check(&[b'a', 0xff, b'b'], 5, "a\u{fffd}b");
+        check(&vec![b'x'; ANSWER_KEPT], ANSWER_KEPT, "xxx");
+        check(&vec![b'x'; ANSWER_KEPT + MARGIN], ANSWER_KEPT, "xxx");
+        // No character is cut in two, and of a secret that reaches over the end nothing is left.
+        check("äöü".repeat(ANSWER_KEPT).as_bytes(), ANSWER_KEPT, "ö");
+        let over_the_end = format!("{}s3cret-token and more", "x".repeat(ANSWER_KEPT - 4));
+        check(over_the_end.as_bytes(), ANSWER_KEPT, "x*** ");
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn subscription(
     };
     let signing = signing::signing(scope, fields, &mut secrets);
     let headers = headers(scope, fields, &mut secrets);
-    let (auth, tls) = identity::identity(scope, fields, &mut secrets);
+    let (auth, tls) = identity::identity(scope, fields, signing.as_ref(), &mut secrets);
     let (content, lane, retry) =
         (content::content(scope, fields, &mut secrets), lane::lane(fields), lane::retry(fields));
     let timeout = fields.duration("timeout");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RequestWriter, Unsendable, delivery_id};
 use crate::deliver::sign::{SignatureOfKey, hex};
+use crate::model::auth::Auth;
 use crate::model::secret::HIDDEN;
 use crate::model::time::Timestamp;
 use crate::store::ClaimedDelivery;
@@ -59,8 +60,8 @@ pub struct KeyDescription {
 }
 
 impl RequestWriter {
-    /// Returns the request that [`Self::write`] returns, as people may see it. How deliveries prove who they are from beside
-    /// their signature is not in it.
+    /// Returns the request that [`Self::write`] returns, as people may see it, with `***` in the header that proves who it is from
+    /// beside its signature.
     pub fn describe(&self, claimed: &ClaimedDelivery, at: Timestamp) -> Result<RequestDescription, Unsendable> {
         let request = self.write(claimed, at)?;
         let redact = |text: &str| self.subscription.redactor.redact(text);
@@ -68,6 +69,10 @@ impl RequestWriter {
             let value = if value.is_sensitive() { HIDDEN.into() } else { String::from_utf8_lossy(value.as_bytes()) };
             (name.to_string(), redact(&value))
         });
+        let mut headers: IndexMap<String, String> = headers.collect();
+        if let Some(header) = self.subscription.auth.as_ref().and_then(Auth::header) {
+            headers.insert(header.to_ascii_lowercase(), HIDDEN.to_owned());
+        }
         let id = delivery_id(claimed);
         let signatures = self.signer.signatures(&id, at, &request.body);
         let signatures = signatures.map_err(|error| Unsendable { reason: None, message: error.to_string() })?;
@@ -82,7 +87,7 @@ impl RequestWriter {
         Ok(RequestDescription {
             method: request.method.to_string(),
             url: redact(request.url.as_str()),
-            headers: headers.collect(),
+            headers,
             body: redact(&String::from_utf8_lossy(&request.body)),
             signature,
         })

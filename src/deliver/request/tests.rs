@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::deliver::fixture::{claimed, golden, subscription};
+use crate::model::auth::Auth;
 use crate::model::content::{BatchPolicy, Content, DeliveryFormat};
 use crate::model::expression::Expression;
 use crate::model::id::EventId;
@@ -32,7 +33,8 @@ fn a_request_is_described_without_its_secrets_and_with_what_a_verifier_computes(
     let writer = writer(Content::default(), |subscription| {
         let token = Secret::new("T0KEN".to_owned());
         subscription.redactor = Redactor::new([token.clone(), Secret::new(HMAC.to_owned())]);
-        subscription.headers = vec![("X-Team".to_owned(), token)];
+        subscription.headers = vec![("X-Team".to_owned(), token.clone())];
+        subscription.auth = Some(Auth::Bearer { token });
         subscription.signing = Signing::Standard(vec![timed(HMAC, Some("2026-12-01T00:00:00Z")), timed(ED25519, None)]);
     });
     let mut event = golden();
@@ -50,7 +52,8 @@ fn a_request_is_described_without_its_secrets_and_with_what_a_verifier_computes(
         "content-type": "application/json",
         "webhook-signature": "v1,opPfttOv8LK5UZMGib6qW+bc5/LPFvClh/+Zv6/uzf4= v1a,FVqXCVihtu/zyJV9vnME9xPhhelN3Sy2sK+5XLWvqQs849DOTq0YNdLPiB6OrYc4KnsR1ySiE1KO5uRgsK1cBw==",
         "webhook-id": "evt_07070707070707070707070707070707",
-        "webhook-timestamp": "1795176005"
+        "webhook-timestamp": "1795176005",
+        "authorization": "***"
       },
       "body": "{\"type\":\"orders.updated\",\"timestamp\":\"2026-11-20T12:00:00.123Z\",\"id\":\"evt_07070707070707070707070707070707\",\"connector\":\"orders\",\"element\":{\"shop\":\"Ä 1\"},\"key\":\"1017\",\"data\":{\"id\":1017,\"status\":\"paid\",\"n\":9007199254740993,\"f\":1.0,\"e\":1e400,\"z\":0.1000},\"changes\":[{\"op\":\"replace\",\"path\":\"/f\",\"value\":1.0}]}",
       "signature": {
