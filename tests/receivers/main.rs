@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_FIXTURES=1 cargo test --test receivers` writes down what becomes of them now.
 
+#[path = "../support/events.rs"]
+mod events;
 #[path = "../support/packing.rs"]
 mod packing;
 #[path = "../support/wait.rs"]

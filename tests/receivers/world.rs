@@ -1,27 +1,21 @@
 //! The whole service in this process, with a store in memory and a clock that is moved by hand.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pollhook::clock::{Clock, ManualClock};
 use pollhook::config::{Configuration, Environment, load};
 use pollhook::deliver::{SubscriptionSet, enable};
-use pollhook::model::change::ChangeKind;
 use pollhook::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
-use pollhook::model::event::{Event, EventType, Route as _, ServiceNews};
-use pollhook::model::fingerprint::{BodyHash, Fingerprint, KeyHash};
-use pollhook::model::id::{ConnectorName, DeliveryId, SubscriptionName};
-use pollhook::model::item::{Presence, SeenItem};
+use pollhook::model::id::{DeliveryId, SubscriptionName};
 use pollhook::model::time::Timestamp;
 use pollhook::service::{self, Service, ServiceError};
 use pollhook::store::memory::MemoryStore;
-use pollhook::store::{
-    ConnectorState, DeliveryStore, HistoryStore, LaneState, PollCommit, PollStore, RulesMemory, SeenUpdate,
-};
+use pollhook::store::{DeliveryStore, HistoryStore, LaneState};
 use pollhook::telemetry::Telemetry;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+
+use crate::events;
 
 /// A service with one subscription, named `erp`.
 pub struct World {
@@ -52,18 +46,10 @@ impl World {
 
     /// Makes events durable whose items have these keys and so many bytes of text. Returns their deliveries.
     pub async fn add(&self, keys: &[&str], bytes: usize) -> Vec<DeliveryId> {
-        let at = self.clock.now();
-        let lease = self.store.lease_poll(&orders(), at, Duration::from_secs(60)).await.expect("the store works");
         let route = SubscriptionSet::new(configuration("http://127.0.0.1/", "").subscriptions, Telemetry::shared());
-        let updates: Vec<SeenUpdate> = keys
-            .iter()
-            .map(|key| SeenUpdate { seen: seen(key, at), kept: None, event: Some(route.route(event(key, at, bytes))) })
-            .collect();
-        let ids = updates.iter().filter_map(|update| update.event.as_ref());
-        let ids = ids.map(|routed| DeliveryId { event: routed.event.id, subscription: erp() }).collect();
-        let commit = PollCommit::new(at, updates, state(at));
-        self.store.commit_poll(lease.expect("nobody polls"), commit).await.expect("the store works");
-        ids
+        let keys = keys.iter().map(|key| (*key).to_owned());
+        let events = events::add(&*self.store, &route, self.clock.now(), keys, bytes).await;
+        events.into_iter().map(|event| DeliveryId { event, subscription: erp() }).collect()
     }
 
     /// Returns a delivery and its attempts.
@@ -118,10 +104,6 @@ pub fn fate(state: &DeliveryState, now: Timestamp) -> String {
     }
 }
 
-fn orders() -> ConnectorName {
-    "orders".parse().expect("a name")
-}
-
 /// One attempt at a time, so that what is tried after what is certain.
 fn configuration(url: &str, rules: &str) -> Configuration {
     let url = format!("url = \"{url}\"");
@@ -137,24 +119,4 @@ fn configuration(url: &str, rules: &str) -> Configuration {
     let path = folder.path().join("config.toml");
     std::fs::write(&path, text).expect("a file");
     load(&path, &Environment::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"))
-}
-
-fn event(key: &str, at: Timestamp, bytes: usize) -> Event {
-    let data = json!({ "id": key, "note": "x".repeat(bytes) });
-    let mut event = Event::of_service(ServiceNews::Test, key, at, &data);
-    event.connector = orders();
-    event.event_type = EventType::of_change(&event.connector, ChangeKind::Created);
-    event
-}
-
-fn seen(key: &str, at: Timestamp) -> SeenItem {
-    let key_hash = KeyHash::of(key);
-    let fingerprint = Fingerprint(key_hash.0);
-    SeenItem { key_hash, fingerprint, first_seen: at, last_seen: at, presence: Presence::Present, epoch: 0, key: None }
-}
-
-fn state(at: Timestamp) -> ConnectorState {
-    let none = BodyHash([0; 32]);
-    let rules = RulesMemory { pages: none, keys: none, fingerprints: none };
-    ConnectorState { baselined: true, ..ConnectorState::first(at, rules) }
 }

@@ -91,7 +91,8 @@ impl Server {
         format!("{}{path}", self.origin)
     }
 
-    async fn start(name: &str, command: &mut Command, port: u16, path: &str) -> Self {
+    /// Starts a server at this port and waits until it answers requests for this path.
+    pub async fn start(name: &str, command: &mut Command, port: u16, path: &str) -> Self {
         let mut process = Process::start(name, command);
         let origin = format!("http://127.0.0.1:{port}");
         let url = format!("{origin}{path}");
@@ -223,7 +224,8 @@ pub fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn tool(path: &str) -> PathBuf {
+/// Returns the path of something that `tests/run` installs.
+pub fn tool(path: &str) -> PathBuf {
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools").join(path);
     assert!(tool.exists(), "{} is missing: run `./tests/run`, which installs it", tool.display());
     tool
@@ -233,7 +235,8 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/python").join(name)
 }
 
-fn free_port() -> u16 {
+/// Returns a port that nobody listens at.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a bound socket").port()
 }
