@@ -17,7 +17,9 @@ use super::report::Report;
 use super::secret::Scope;
 use super::source::Place;
 use super::subscription::{self, Known};
+use crate::model::auth::Auth;
 use crate::model::connector::Connector;
+use crate::model::egress::Egress;
 use crate::model::id::SubscriptionName;
 use crate::model::secret::{HIDDEN, Secret, SigningSecret};
 use crate::model::signing::{Signing, Timed};
@@ -30,6 +32,7 @@ pub struct Definitions {
     connectors: Vec<Arc<Connector>>,
     /// What subscriptions can call the connectors.
     names: Vec<String>,
+    egress: Egress,
 }
 
 /// A subscription that was read.
@@ -59,8 +62,8 @@ pub struct DefinitionMistake {
 pub struct DefinitionMistakes(pub Vec<DefinitionMistake>);
 
 impl Definitions {
-    /// Returns what reads subscriptions to these connectors.
-    pub fn of(connectors: &[Arc<Connector>]) -> Self {
+    /// Returns what reads subscriptions to these connectors, whose URLs may lead where this allows.
+    pub fn of(connectors: &[Arc<Connector>], egress: Egress) -> Self {
         let mut names: Vec<String> = Vec::new();
         for connector in connectors {
             let name = connector.name.as_str();
@@ -68,7 +71,23 @@ impl Definitions {
             names.extend(name.split_once('/').map(|(whole, _)| whole.to_owned()));
         }
         names.dedup();
-        Self { connectors: connectors.to_vec(), names }
+        Self { connectors: connectors.to_vec(), names, egress }
+    }
+
+    /// Returns what is wrong with the hosts that a subscription names, as far as that can be told without resolving them.
+    /// When a connection is made, its address is judged in any case.
+    pub fn refusals(&self, subscription: &Subscription) -> Vec<DefinitionMistake> {
+        let token_url = match &subscription.auth {
+            Some(Auth::OAuth2(oauth2)) => Some(("/auth/oauth2/token_url", &oauth2.token_url)),
+            _ => None,
+        };
+        let urls = std::iter::once(("/url", &subscription.url)).chain(token_url);
+        let refused = urls.filter_map(|(pointer, url)| {
+            let refusal =
+                self.egress.judge_host(subscription.origin, &url.host()?, url.port_or_known_default()).err()?;
+            Some(DefinitionMistake { pointer: pointer.to_owned(), detail: refusal.to_string(), help: None })
+        });
+        refused.collect()
     }
 
     /// Reads a subscription. Deliveries are signed with former secrets as well, as long as those are used.
@@ -166,7 +185,7 @@ mod tests {
 
     fn read(definition: &Value) -> Result<Defined, DefinitionMistakes> {
         let name = "erp".parse().expect("a name");
-        Definitions::of(&[]).read(&name, definition.as_object().expect("an object"), &[])
+        Definitions::of(&[], Egress::default()).read(&name, definition.as_object().expect("an object"), &[])
     }
 
     #[track_caller]
@@ -212,6 +231,21 @@ mod tests {
             &json!({"url": "http://a", "auth": {"bearer": {"token": {"file": "/etc/passwd"}}}}),
             &[("/auth/bearer/token", refused)],
         );
+    }
+
+    #[test]
+    fn addresses_that_are_refused_are_told_at_once() {
+        let definitions = Definitions::of(&[], Egress::default());
+        let refused = |definition: &Value| {
+            let defined = read(definition).expect("nothing is wrong");
+            definitions.refusals(&defined.subscription).into_iter().map(|one| one.pointer).collect::<Vec<_>>()
+        };
+        let oauth2 = json!({"token_url": "http://[::1]/token", "client_id": "a", "client_secret": "b"});
+        assert_eq!(
+            refused(&json!({"url": "http://10.0.0.1/", "auth": {"oauth2": oauth2}})),
+            ["/url", "/auth/oauth2/token_url"]
+        );
+        assert!(refused(&json!({"url": "https://hooks.example.com/"})).is_empty());
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
     let registry = Registry::new(configuration.subscriptions.clone(), Vec::new(), store.clone(), telemetry.clone());
     let parts = ServerParts {
         registry: registry.clone(),
-        definitions: Arc::new(Definitions::of(&configuration.connectors)),
+        definitions: Arc::new(Definitions::of(&configuration.connectors, configuration.egress.clone())),
         store: store.clone(),
         decide: decide.clone(),
         clock,

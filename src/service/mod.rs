@@ -56,7 +56,7 @@ pub enum ServiceError {
 pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result<(), ServiceError> {
     let Service { configuration, store, listener, clock, telemetry } = service;
     let http = HttpClient::with_egress(configuration.egress.clone()).map_err(ServiceError::Client)?;
-    let definitions = Arc::new(Definitions::of(&configuration.connectors));
+    let definitions = Arc::new(Definitions::of(&configuration.connectors, configuration.egress.clone()));
     let registry = stored::registry(&configuration, &definitions, store.clone(), telemetry.clone())
         .await
         .map_err(ServiceError::Subscriptions)?;

@@ -44,6 +44,9 @@ const USUAL_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long that can be.
 const LONGEST_OVERLAP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// The most former secrets that are used at once: each makes a signature in the header.
+const MOST_FORMER: usize = 16;
+
 /// The most bytes of a subscription's definition.
 const LARGEST_DEFINITION: usize = 256 * 1024;
 
@@ -181,6 +184,12 @@ pub async fn rotate(
                 )));
             }
             former.retain(|former| former.secret.expose() != secret.expose());
+            if former.len() > MOST_FORMER {
+                return Err(Problem::conflict(format!(
+                    "{MOST_FORMER} former secrets of {name} are still in use, as many as there can be; rotate it again when \
+                     they have ended"
+                )));
+            }
             for former in &mut former {
                 former.until = Some(former.until.map_or(until, |earlier| earlier.min(until)));
             }
@@ -237,6 +246,10 @@ fn read(definitions: &Definitions, stored: StoredSubscription) -> Result<(Made, 
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "a subscription has at most 256 KiB of JSON"));
     }
     let Defined { subscription, shown, warnings } = definitions.read_stored(&stored)?;
+    let refusals = definitions.refusals(&subscription);
+    if !refusals.is_empty() {
+        return Err(Problem::mistakes(refusals));
+    }
     Ok((Made { stored, subscription: Some(subscription), shown }, warnings))
 }
 

@@ -87,6 +87,10 @@ async fn mistakes_are_told_all_at_once_with_their_places() {
             },
         ]);
         server.check_problem((Method::POST, PATH, wrong), 422, &expected).await;
+        let inside = json!([{
+            "pointer": "/url", "detail": "the address 10.0.0.1 (private, RFC 1918) may not be connected to; `[egress] allow` could name it"
+        }]);
+        server.check_problem((Method::POST, PATH, json!({"name": "in", "url": "http://10.0.0.1/"})), 422, &inside).await;
         let missing = json!([{
             "pointer": "", "detail": "`name` is missing in a subscription",
             "help": "What it is called, in a-z, 0-9, `-` and `_`."
