@@ -11,6 +11,7 @@ use pollhook::model::auth::{Auth, ClientAuth, OAuth2Grant};
 use pollhook::model::change::{ChangeKind, EmptyRule, FirstPoll, HoldAbove, Lists, Share};
 use pollhook::model::connector::{Method, RequestBody};
 use pollhook::model::content::{BatchPolicy, DeliveryFormat, TooLarge};
+use pollhook::model::egress::Egress;
 use pollhook::model::expression::Expression;
 use pollhook::model::pagination::PagingStyle;
 use pollhook::model::quantity::ByteSize;
@@ -388,7 +389,7 @@ fn over_the_api_certificates_are_given_as_they_are() {
     let read = |tls: serde_json::Value| {
         let definition = serde_json::json!({ "url": "https://a.example/", "tls": tls });
         let name = "erp".parse().expect("a name");
-        Definitions::of(&[]).read(&name, definition.as_object().expect("an object"), &[])
+        Definitions::of(&[], Egress::default()).read(&name, definition.as_object().expect("an object"), &[])
     };
     let [ca, cert, key] = [
         include_str!("fixtures/tls/ca.pem"),

@@ -80,7 +80,7 @@ async fn ask(service: &str, method: Method, path: &str, body: &Value) -> Option<
     Some((response.status, serde_json::from_slice(&response.body).unwrap_or_default()))
 }
 
-fn is_event<'e>(id: &'e str) -> impl Fn(&Request) -> bool + 'e {
+fn is_event(id: &str) -> impl Fn(&Request) -> bool {
     move |request| request.header("webhook-id") == Some(id)
 }
 

@@ -181,17 +181,15 @@ impl ServiceClient {
 
 /// Returns what a problem of the admin API says: its detail, and each single mistake with its place.
 fn in_words(problem: &Value) -> Option<String> {
-    let mut text = problem.get("detail")?.as_str()?.to_owned();
+    let mut lines = vec![problem.get("detail")?.as_str()?.to_owned()];
     let mistakes = problem.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     for mistake in mistakes {
         let part = |name: &str| mistake.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let place = part("pointer").map(|pointer| format!("{pointer}: ")).unwrap_or_default();
-        let help = part("help").map(|help| format!("\n      {help}")).unwrap_or_default();
         if mistakes.len() > 1 {
-            text.push_str(&format!("\n  {place}{}{help}", part("detail").unwrap_or_default()));
-        } else {
-            text.push_str(&help);
+            lines.push(format!("  {place}{}", part("detail").unwrap_or_default()));
         }
+        lines.extend(part("help").map(|help| format!("      {help}")));
     }
-    Some(text)
+    Some(lines.join("\n"))
 }
