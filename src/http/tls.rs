@@ -55,9 +55,7 @@ impl ServerCertVerifier for Watched {
     ) -> Result<ServerCertVerified, Error> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_))
-                if is_self_issued(end_entity) =>
-            {
+            Error::InvalidCertificate(problem) if is_of_trust(&problem) && is_self_issued(end_entity) => {
                 Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(SelfSigned))))
             }
             other => other,
@@ -86,6 +84,21 @@ impl ServerCertVerifier for Watched {
         trace::securing();
         self.0.supported_verify_schemes()
     }
+}
+
+/// Tells whether the problem is who signed a certificate, rather than what it says.
+fn is_of_trust(problem: &CertificateError) -> bool {
+    use CertificateError as Problem;
+    !matches!(
+        problem,
+        Problem::Expired
+            | Problem::ExpiredContext { .. }
+            | Problem::NotValidYet
+            | Problem::NotValidYetContext { .. }
+            | Problem::NotValidForName
+            | Problem::NotValidForNameContext { .. }
+            | Problem::BadEncoding
+    )
 }
 
 #[derive(Debug, thiserror::Error)]

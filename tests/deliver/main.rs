@@ -2,6 +2,7 @@
 
 mod auth;
 mod chaos;
+mod egress;
 mod lane;
 #[path = "../support/receiver.rs"]
 mod receiver;
@@ -18,7 +19,7 @@ use pollhook::deliver::{DeliverContext, Lane, Renderer, SubscriptionSet, VerifyE
 use pollhook::http::HttpClient;
 use pollhook::model::change::ChangeKind;
 use pollhook::model::content::Content;
-use pollhook::model::delivery::{ANSWER_KEPT, Attempt, DeathReason, DeliveryState, FailureClass};
+use pollhook::model::delivery::{ANSWER_KEPT, Attempt, DeathReason, DeliveryState, FailureClass, Phases};
 use pollhook::model::event::{Event, EventType, RoutedEvent, ServiceNews};
 use pollhook::model::id::DeliveryId;
 use pollhook::model::lane::LanePolicy;
