@@ -143,3 +143,28 @@ impl Resolve for Resolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn those_who_ask_for_the_same_name_at_once_share_the_answer_and_nothing_is_left_of_it() {
+        let lookup = SystemLookup::default();
+        for name in ["127.0.0.1", "no such name"] {
+            let asked = futures_util::future::join_all((0..50).map(|_| lookup.addresses(name))).await;
+            for found in asked {
+                let found = found.map_err(|error| error.kind());
+                assert_eq!(found.is_ok(), name == "127.0.0.1", "{name}: {found:?}");
+            }
+            assert!(lookup.under_way.lock().expect("no panic").is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_up_goes_on_when_who_asked_is_gone() {
+        let lookup = SystemLookup::default();
+        drop(lookup.addresses("127.0.0.1").now_or_never());
+        assert_eq!(lookup.addresses("127.0.0.1").await.expect("an address"), [IpAddr::from([127, 0, 0, 1])]);
+    }
+}
