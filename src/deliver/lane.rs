@@ -311,12 +311,12 @@ impl Lane {
                     self.resize_claims(&claimed);
                 }
                 let now = self.worker.now();
-                let is_refused = claimed.is_empty() && next <= now;
+                let is_refused = claimed.is_empty() && !more && next <= now;
                 self.refusals = if is_refused { self.refusals.saturating_add(1) } else { 0 };
                 let next = if is_refused { now + self.rest_after_refusal() } else { next };
                 // An attempt that ended meanwhile may have said that its delivery falls due earlier.
                 self.look_at = self.look_at.min(next);
-                self.buffer.extend(claimed);
+                self.buffer.extend(claimed, |event| self.worker.body_size(event));
             }
             Err(error) => {
                 self.worker.store_failed("claim deliveries", &error);
@@ -360,7 +360,7 @@ impl Lane {
         }
         // Whatever was claimed with it has waited as long.
         self.claim_size = self.least_claim_size;
-        let late = self.buffer.take_but(|claimed| self.worker.is_covered(claimed));
+        let late = self.buffer.take_all();
         self.worker.give_back(shipment.into_iter().chain(late)).await;
         self.look = true;
     }

@@ -11,6 +11,7 @@ use crate::auth::Proof;
 use crate::clock::SharedClock;
 use crate::http::{BodyLimit, HttpError, HttpRequest, HttpResponse, Limits, retry_after};
 use crate::model::delivery::{ANSWER_KEPT, Attempt, AttemptFailure, FailureClass};
+use crate::model::event::Event;
 use crate::model::secret::Redactor;
 use crate::model::subscription::Subscription;
 use crate::store::ClaimedDelivery;
@@ -35,6 +36,11 @@ impl Sender {
         let http = http.clone().for_origin(subscription.origin);
         let authorizer = Authorizer::new(Arc::clone(&subscription), credentials.clone(), http, Arc::clone(clock));
         Self { subscription, writer, authorizer, clock: Arc::clone(clock) }
+    }
+
+    /// Returns how many bytes an event takes in a body, or somewhat more; `None` if it must not be joined with others.
+    pub fn most_bytes(&self, event: &Event) -> Option<usize> {
+        self.writer.most_bytes(event)
     }
 
     /// Sends the delivery once, signed with the present time, and returns what came of it. Takes no longer than the

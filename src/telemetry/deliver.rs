@@ -1,5 +1,8 @@
 //! What is observed of deliveries.
 
+use std::hash::Hash;
+use std::sync::OnceLock;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -112,27 +115,29 @@ impl DeliverTelemetry {
         this
     }
 
-    /// Returns what one lane observes of itself.
+    /// Returns what one lane observes of itself. A metric is made when there is something to say: lanes may be many, and
+    /// most of them quiet.
     pub fn lane(&self, subscription: &SubscriptionName) -> LaneTelemetry {
         let label = SubscriptionLabel::of(subscription);
         let attempts = |outcome| {
-            self.attempts.get_or_create_owned(&AttemptLabels { subscription: label.subscription.clone(), outcome })
+            let label = AttemptLabels { subscription: label.subscription.clone(), outcome };
+            OnDemand { family: self.attempts.clone(), label, metric: OnceLock::new() }
         };
         LaneTelemetry {
             subscription: subscription.clone(),
             delivered: attempts("delivered"),
             retried: attempts("retry"),
             dead: attempts("dead"),
-            attempt_duration: self.attempt_duration.get_or_create_owned(&label),
-            delay: self.delay.get_or_create_owned(&label),
-            disabled: self.disabled.get_or_create_owned(&label),
-            pauses: self.pauses.get_or_create_owned(&label),
-            rate_waits: self.rate_waits.get_or_create_owned(&label),
-            breaker_openings: self.breaker_openings.get_or_create_owned(&label),
-            breaker_open: self.breaker_open.get_or_create_owned(&label),
-            batches: self.batches.get_or_create_owned(&label),
-            batched_events: self.batched_events.get_or_create_owned(&label),
-            store_failures: self.store_failures.get_or_create_owned(&label),
+            attempt_duration: OnDemand::of(&self.attempt_duration, &label),
+            delay: OnDemand::of(&self.delay, &label),
+            disabled: OnDemand::of(&self.disabled, &label),
+            pauses: OnDemand::of(&self.pauses, &label),
+            rate_waits: OnDemand::of(&self.rate_waits, &label),
+            breaker_openings: OnDemand::of(&self.breaker_openings, &label),
+            breaker_open: OnDemand::of(&self.breaker_open, &label),
+            batches: OnDemand::of(&self.batches, &label),
+            batched_events: OnDemand::of(&self.batched_events, &label),
+            store_failures: OnDemand::of(&self.store_failures, &label),
         }
     }
 
@@ -151,35 +156,64 @@ impl DeliverTelemetry {
 #[derive(Debug)]
 pub struct LaneTelemetry {
     subscription: SubscriptionName,
-    delivered: Counter,
-    retried: Counter,
-    dead: Counter,
-    attempt_duration: Histogram,
-    delay: Histogram,
-    disabled: Gauge,
-    pauses: Counter,
-    rate_waits: Counter,
-    breaker_openings: Counter,
-    breaker_open: Gauge,
-    batches: Counter,
-    batched_events: Counter,
-    store_failures: Counter,
+    delivered: OnDemand<AttemptLabels, Counter>,
+    retried: OnDemand<AttemptLabels, Counter>,
+    dead: OnDemand<AttemptLabels, Counter>,
+    attempt_duration: OnDemand<SubscriptionLabel, Histogram>,
+    delay: OnDemand<SubscriptionLabel, Histogram>,
+    disabled: OnDemand<SubscriptionLabel, Gauge>,
+    pauses: OnDemand<SubscriptionLabel, Counter>,
+    rate_waits: OnDemand<SubscriptionLabel, Counter>,
+    breaker_openings: OnDemand<SubscriptionLabel, Counter>,
+    breaker_open: OnDemand<SubscriptionLabel, Gauge>,
+    batches: OnDemand<SubscriptionLabel, Counter>,
+    batched_events: OnDemand<SubscriptionLabel, Counter>,
+    store_failures: OnDemand<SubscriptionLabel, Counter>,
+}
+
+/// A metric of a family, made when it is first used.
+#[derive(Debug)]
+struct OnDemand<L, M> {
+    family: Family<L, M>,
+    label: L,
+    metric: OnceLock<M>,
+}
+
+impl<M: Clone> OnDemand<SubscriptionLabel, M> {
+    fn of(family: &Family<SubscriptionLabel, M>, label: &SubscriptionLabel) -> Self {
+        Self { family: family.clone(), label: label.clone(), metric: OnceLock::new() }
+    }
+}
+
+impl<L: Clone + Eq + Hash, M: Clone> OnDemand<L, M> {
+    fn get(&self) -> &M {
+        self.metric.get_or_init(|| self.family.get_or_create_owned(&self.label))
+    }
+}
+
+impl OnDemand<SubscriptionLabel, Gauge> {
+    /// Sets a gauge of which nothing means the same as 0.
+    fn set(&self, is: bool) {
+        if is || self.metric.get().is_some() {
+            self.get().set(i64::from(is));
+        }
+    }
 }
 
 impl LaneTelemetry {
     /// An attempt was made, and its verdict is durable.
     pub fn attempt_finished(&self, claimed: &ClaimedDelivery, attempt: &Attempt, verdict: Verdict, now: Timestamp) {
         let event = &claimed.event;
-        self.attempt_duration.observe(attempt.duration.as_secs_f64());
+        self.attempt_duration.get().observe(attempt.duration.as_secs_f64());
         let (outcome, counter) = match verdict {
             Verdict::Delivered => ("delivered", &self.delivered),
             Verdict::Retry(_) => ("retry", &self.retried),
             Verdict::Dead(_) => ("dead", &self.dead),
         };
-        counter.inc();
+        counter.get().inc();
         if verdict == Verdict::Delivered {
             for event in std::iter::once(event).chain(&claimed.joined) {
-                self.delay.observe(now.since(event.time).as_secs_f64());
+                self.delay.get().observe(now.since(event.time).as_secs_f64());
             }
         }
         // Most deliveries succeed at once: their line is not even put together unless someone reads it.
@@ -217,20 +251,20 @@ impl LaneTelemetry {
 
     /// A receiver asked for nothing to be sent for a while.
     pub fn paused(&self, until: Timestamp) {
-        self.pauses.inc();
+        self.pauses.get().inc();
         let subscription = &self.subscription;
         info!(%subscription, %until, "subscription {subscription} is paused until {until}, as its receiver asked");
     }
 
     /// Something could be sent, but the lane's rate does not allow it yet.
     pub fn waits_for_rate(&self) {
-        self.rate_waits.inc();
+        self.rate_waits.get().inc();
     }
 
     /// So many of the last attempts failed that the lane stops sending.
     pub fn breaker_opened(&self, failed: usize, attempts: usize, until: Timestamp) {
-        self.breaker_openings.inc();
-        self.breaker_open.set(1);
+        self.breaker_openings.get().inc();
+        self.breaker_open.set(true);
         let subscription = &self.subscription;
         warn!(%subscription, failed, attempts, %until,
             "the receiver of subscription {subscription} failed {failed} of the last {attempts} attempts: nothing is sent \
@@ -246,20 +280,20 @@ impl LaneTelemetry {
 
     /// The receiver works again.
     pub fn breaker_closed(&self) {
-        self.breaker_open.set(0);
+        self.breaker_open.set(false);
         let subscription = &self.subscription;
         info!(%subscription, "the receiver of subscription {subscription} works again: deliveries go on");
     }
 
     /// Whether the lane only makes a trial now and then.
     pub fn is_broken(&self, broken: bool) {
-        self.breaker_open.set(i64::from(broken));
+        self.breaker_open.set(broken);
     }
 
     /// So many deliveries became one.
     pub fn joined(&self, events: usize) {
-        self.batches.inc();
-        self.batched_events.inc_by(events as u64);
+        self.batches.get().inc();
+        self.batched_events.get().inc_by(events as u64);
     }
 
     /// The subscription was disabled.
@@ -270,7 +304,7 @@ impl LaneTelemetry {
 
     /// Whether the subscription is disabled now.
     pub fn is_disabled(&self, disabled: bool) {
-        self.disabled.set(i64::from(disabled));
+        self.disabled.set(disabled);
     }
 
     /// Someone else settled a delivery that this lane had taken, because its lease had ended.
@@ -281,7 +315,7 @@ impl LaneTelemetry {
 
     /// The store did not do what the lane asked; the lane waits before it asks again.
     pub fn store_failed(&self, action: &str, error: &StoreError, retry_at: Timestamp) {
-        self.store_failures.inc();
+        self.store_failures.get().inc();
         let subscription = &self.subscription;
         error!(%subscription, action, error = error as &dyn std::error::Error,
             "the lane of subscription {subscription} could not {action}; it goes on at {retry_at}");

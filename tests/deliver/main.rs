@@ -1,9 +1,12 @@
 //! Deliveries from the store to a receiver on a real socket.
 
 mod auth;
+mod breaker;
 mod chaos;
 mod egress;
 mod lane;
+mod patience;
+mod rate;
 #[path = "../support/receiver.rs"]
 mod receiver;
 mod secure;
@@ -32,7 +35,7 @@ use pollhook::model::time::Timestamp;
 use pollhook::store::memory::MemoryStore;
 use pollhook::store::{Claim, DeliveryStore, EventQuery, HistoryStore, LaneState};
 use pollhook::telemetry::{SharedTelemetry, Telemetry};
-use receiver::{Answer, Receiver, eventually};
+use receiver::{Answer, Received, Receiver, eventually};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -164,6 +167,16 @@ fn subscription(name: &str, url: &str) -> Subscription {
 fn secrets(texts: &[&str]) -> Signing {
     let secret = |text: &&str| Timed::always(SigningSecret::parse(text).expect("a secret"));
     Signing::Standard(texts.iter().map(secret).collect())
+}
+
+/// Lets time pass until so many requests were received in all, and returns them.
+async fn received_in_time(house: &House, endpoint: &Receiver, count: usize) -> Vec<Received> {
+    eventually("requests are received", async || {
+        house.clock.advance(Duration::from_millis(100));
+        let so_far = endpoint.so_far();
+        (so_far.len() >= count).then_some(so_far)
+    })
+    .await
 }
 
 fn event(number: u64, time: Timestamp) -> Event {

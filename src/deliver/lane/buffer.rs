@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::model::content::{BatchPolicy, Content};
+use crate::model::event::Event;
 use crate::model::time::Timestamp;
 use crate::store::ClaimedDelivery;
 
@@ -11,12 +12,21 @@ use crate::store::ClaimedDelivery;
 #[derive(Debug)]
 pub(super) struct Buffer {
     alone: VecDeque<ClaimedDelivery>,
-    gathered: VecDeque<ClaimedDelivery>,
-    /// The bytes of what is gathered, as far as [`body_size`] knows.
+    gathered: VecDeque<Gathered>,
+    /// What is gathered would have so many bytes in a body, or somewhat less.
     gathered_bytes: usize,
+    /// How many bytes of memory all takes, about.
     bytes: usize,
     /// `None` if each delivery goes by itself.
     gathering: Option<Gathering>,
+}
+
+/// A delivery that may become a part of a batch.
+#[derive(Debug)]
+struct Gathered {
+    claimed: ClaimedDelivery,
+    /// The most bytes that it takes in a body.
+    body: usize,
 }
 
 /// When a batch is whole.
@@ -40,8 +50,8 @@ pub(super) enum Ready {
 /// What goes out in one attempt: a delivery, or several that become one.
 pub(super) type Shipment = Vec<ClaimedDelivery>;
 
-/// More than what surrounds an event's own bytes in any format.
-const ENVELOPE: usize = 512;
+/// What a delivery takes in memory beside its events' own bytes, about.
+const OVERHEAD: usize = 512;
 
 impl Buffer {
     /// Returns an empty buffer. A batch takes no more than `most_bytes`, whatever else is said.
@@ -71,16 +81,20 @@ impl Buffer {
         self.gathering.as_ref().map_or(1, |gathering| gathering.most)
     }
 
-    /// Adds what was claimed, behind what is there.
-    pub fn extend(&mut self, claimed: Vec<ClaimedDelivery>) {
+    /// Adds what was claimed, behind what is there. `body_size` says how many bytes an event takes in a body at most, or
+    /// that it must not be joined with others.
+    pub fn extend(&mut self, claimed: Vec<ClaimedDelivery>, body_size: impl Fn(&Event) -> Option<usize>) {
         for claimed in claimed {
             self.bytes += memory(&claimed);
-            // What was sent once keeps its body, and with it those that it was sent with.
-            if self.gathering.is_some() && claimed.attempts == 0 && claimed.joined.is_empty() {
-                self.gathered_bytes += body_size(&claimed);
-                self.gathered.push_back(claimed);
-            } else {
-                self.alone.push_back(claimed);
+            let most_bytes = self.gathering.as_ref().filter(|_| may_be_joined(&claimed)).map(|batch| batch.most_bytes);
+            // What is too large by itself must not make a batch too large.
+            let fits = |most: usize| body_size(&claimed.event).filter(|body| *body <= most);
+            match most_bytes.and_then(fits) {
+                Some(body) => {
+                    self.gathered_bytes += body;
+                    self.gathered.push_back(Gathered { claimed, body });
+                }
+                None => self.alone.push_back(claimed),
             }
         }
     }
@@ -92,7 +106,7 @@ impl Buffer {
             return Ready::Now;
         }
         let (Some(first), Some(gathering)) = (self.gathered.front(), &self.gathering) else { return Ready::Nothing };
-        let closes_at = first.since + gathering.policy.wait;
+        let closes_at = first.claimed.since + gathering.policy.wait;
         if self.gathered.len() >= gathering.most || self.gathered_bytes > gathering.most_bytes {
             Ready::Now
         } else if closes_at > now {
@@ -112,7 +126,7 @@ impl Buffer {
         let (most, most_bytes) = self.gathering.as_ref().map_or((1, 0), |batch| (batch.most, batch.most_bytes));
         let (mut shipment, mut bytes) = (Shipment::new(), 0);
         while let Some(next) = self.gathered.front() {
-            bytes += body_size(next);
+            bytes += next.body;
             if shipment.len() == most || (!shipment.is_empty() && bytes > most_bytes) {
                 break;
             }
@@ -124,9 +138,9 @@ impl Buffer {
     /// Takes out a single delivery, though others could go with it; nothing if the buffer is empty.
     pub fn take_one(&mut self) -> Shipment {
         let next = self.alone.pop_front().or_else(|| {
-            let next = self.gathered.pop_front()?;
-            self.gathered_bytes -= body_size(&next);
-            Some(next)
+            let Gathered { claimed, body } = self.gathered.pop_front()?;
+            self.gathered_bytes -= body;
+            Some(claimed)
         });
         self.bytes -= next.as_ref().map_or(0, memory);
         next.into_iter().collect()
@@ -134,16 +148,9 @@ impl Buffer {
 
     /// Takes out all.
     pub fn take_all(&mut self) -> Shipment {
-        self.take_but(|_| false)
-    }
-
-    /// Takes out all but what is to be kept.
-    pub fn take_but(&mut self, keep: impl Fn(&ClaimedDelivery) -> bool) -> Shipment {
-        let all = self.alone.drain(..).chain(self.gathered.drain(..));
-        let (kept, taken) = all.partition(|claimed| keep(claimed));
         (self.bytes, self.gathered_bytes) = (0, 0);
-        self.extend(kept);
-        taken
+        let gathered = self.gathered.drain(..).map(|gathered| gathered.claimed);
+        self.alone.drain(..).chain(gathered).collect()
     }
 
     /// Makes batches smaller from now on, because one of so many events was too large for its receiver.
@@ -154,15 +161,15 @@ impl Buffer {
     }
 }
 
-/// Returns about how many bytes a delivery takes in memory.
-fn memory(claimed: &ClaimedDelivery) -> usize {
-    std::iter::once(&claimed.event).chain(&claimed.joined).map(|event| event.size() + ENVELOPE).sum()
+/// Tells whether a delivery may become a part of a batch. What was sent once keeps its body, and with it those that it was
+/// sent with; what was queued after its event was made is a replay.
+fn may_be_joined(claimed: &ClaimedDelivery) -> bool {
+    claimed.attempts == 0 && claimed.joined.is_empty() && claimed.since <= claimed.event.time
 }
 
-/// Returns the most bytes that an event takes in the body of a batch, unless its texts have to be escaped at length.
-fn body_size(claimed: &ClaimedDelivery) -> usize {
-    let event = &claimed.event;
-    event.size() + event.event_type.as_str().len() + 2 * event.connector.as_str().len() + ENVELOPE
+/// Returns about how many bytes a delivery takes in memory.
+fn memory(claimed: &ClaimedDelivery) -> usize {
+    std::iter::once(&claimed.event).chain(&claimed.joined).map(|event| event.size() + OVERHEAD).sum()
 }
 
 #[cfg(test)]
@@ -184,7 +191,8 @@ mod tests {
 
     /// Returns a delivery that was queued at this time and attempted so often.
     fn claimed(since: i64, attempts: u32) -> ClaimedDelivery {
-        let event = fixture::event("orders", "created", &json!("x".repeat(1000)));
+        let mut event = fixture::event("orders", "created", &json!("x".repeat(1000)));
+        event.time = at(since);
         let id = DeliveryId { event: event.id, subscription: "erp".parse().expect("a name") };
         let lease = DeliveryLease { id, token: LeaseToken::new(), until: Timestamp::LAST };
         let event = Arc::new(event);
@@ -196,15 +204,26 @@ mod tests {
         Buffer::new(&Content { batch: Some(batch), max_body: ByteSize(max_body), ..Content::default() }, usize::MAX)
     }
 
+    fn extend(buffer: &mut Buffer, claimed: Vec<ClaimedDelivery>) {
+        buffer.extend(claimed, |event| Some(event.size()));
+    }
+
+    /// Takes out what goes out now, and returns how many events each attempt has.
+    fn take_sizes(buffer: &mut Buffer) -> Vec<usize> {
+        let sizes = std::iter::repeat_with(|| buffer.take().len()).take_while(|len| *len > 0).collect();
+        assert_eq!((buffer.len(), buffer.bytes(), buffer.gathered_bytes), (0, 0, 0));
+        sizes
+    }
+
     #[test]
     fn a_batch_waits_for_its_number_or_its_time() {
         let mut buffer = buffer(3, 1 << 20);
         assert_eq!(buffer.ready(at(0), false), Ready::Nothing);
-        buffer.extend(vec![claimed(100, 0), claimed(200, 0)]);
+        extend(&mut buffer, vec![claimed(100, 0), claimed(200, 0)]);
         assert_eq!(buffer.ready(at(300), false), Ready::At(at(1100)));
         assert_eq!(buffer.ready(at(1100), false), Ready::Now);
         assert_eq!(buffer.ready(at(1100), true), Ready::Nothing);
-        buffer.extend(vec![claimed(300, 0), claimed(400, 0)]);
+        extend(&mut buffer, vec![claimed(300, 0), claimed(400, 0)]);
         assert_eq!(buffer.ready(at(300), true), Ready::Now);
         assert_eq!(buffer.take().len(), 3);
         assert_eq!(buffer.ready(at(300), false), Ready::At(at(1400)));
@@ -212,30 +231,36 @@ mod tests {
 
     #[test]
     fn a_batch_closes_before_it_is_too_large() {
-        let mut buffer = buffer(100, 5000);
-        buffer.extend((0..10).map(|_| claimed(0, 0)).collect());
+        let mut buffer = buffer(100, 3500);
+        extend(&mut buffer, (0..10).map(|_| claimed(0, 0)).collect());
         assert_eq!(buffer.ready(at(0), false), Ready::Now);
-        let sizes: Vec<usize> = std::iter::repeat_with(|| buffer.take().len()).take_while(|len| *len > 0).collect();
-        assert_eq!(sizes, [3, 3, 3, 1]);
-        assert_eq!((buffer.bytes(), buffer.gathered_bytes), (0, 0));
-        buffer.extend(vec![claimed(0, 0)]);
-        let mut tiny = self::buffer(100, 10);
-        tiny.extend(vec![claimed(0, 0), claimed(0, 0)]);
-        assert_eq!(tiny.take().len(), 1, "whether it is too large by itself is not decided here");
+        assert_eq!(take_sizes(&mut buffer), [3, 3, 3, 1]);
     }
 
     #[test]
-    fn what_was_sent_before_goes_first_and_by_itself() {
+    fn what_spoils_a_batch_goes_by_itself() {
         let mut buffer = buffer(3, 1 << 20);
+        let mut replayed = claimed(0, 0);
+        replayed.since = at(1);
         let mut joined = claimed(0, 0);
         joined.joined = vec![Arc::clone(&joined.event)];
-        buffer.extend(vec![claimed(0, 0), claimed(0, 2), joined, claimed(0, 0)]);
-        assert_eq!(buffer.take()[0].attempts, 2);
-        assert_eq!(buffer.take()[0].joined.len(), 1);
-        assert_eq!(buffer.ready(at(0), false), Ready::At(at(1000)));
-        assert_eq!(buffer.take_one().len(), 1);
-        assert_eq!(buffer.take().len(), 1);
-        assert!(buffer.is_empty() && buffer.take().is_empty());
+        extend(&mut buffer, vec![claimed(0, 0), claimed(0, 2), joined, replayed, claimed(0, 0)]);
+        assert_eq!(take_sizes(&mut buffer), [1, 1, 1, 2]);
+
+        buffer.extend(vec![claimed(0, 0), claimed(0, 0)], |_| None);
+        assert_eq!(take_sizes(&mut buffer), [1, 1], "they cannot be rendered");
+        buffer.extend(vec![claimed(0, 0), claimed(0, 0)], |_| Some(2 << 20));
+        assert_eq!(take_sizes(&mut buffer), [1, 1], "each is too large");
+    }
+
+    #[test]
+    fn one_can_be_taken_though_others_could_go_with_it() {
+        let mut buffer = buffer(3, 1 << 20);
+        extend(&mut buffer, vec![claimed(0, 0), claimed(0, 0)]);
+        assert_eq!((buffer.take_one().len(), buffer.len()), (1, 1));
+        assert_eq!(buffer.take_all().len(), 1);
+        assert!(buffer.take_one().is_empty());
+        assert_eq!(take_sizes(&mut buffer), [0; 0]);
     }
 
     #[test]
@@ -245,15 +270,5 @@ mod tests {
             buffer.shrink(refused);
             assert_eq!(buffer.most_in_one(), most);
         }
-    }
-
-    #[test]
-    fn what_is_not_kept_is_taken_out() {
-        let mut buffer = buffer(3, 1 << 20);
-        buffer.extend(vec![claimed(0, 0), claimed(0, 1), claimed(0, 2)]);
-        assert_eq!(buffer.take_but(|claimed| claimed.attempts != 1).len(), 1);
-        assert_eq!((buffer.len(), buffer.bytes()), (2, 2 * memory(&claimed(0, 0))));
-        assert_eq!(buffer.take_all().len(), 2);
-        assert_eq!((buffer.len(), buffer.bytes()), (0, 0));
     }
 }

@@ -17,6 +17,7 @@ use crate::deliver::send::Sender;
 use crate::deliver::verdict::{self, Health, Judgement, LaneEffect, Outcome, Standing};
 use crate::http;
 use crate::model::delivery::{Attempt, AttemptFailure, DeathReason, FailureClass};
+use crate::model::event::Event;
 use crate::model::id::{DeliveryId, SubscriptionName};
 use crate::model::quantity::format_duration;
 use crate::model::subscription::Subscription;
@@ -153,6 +154,11 @@ impl Worker {
     /// Tells whether a delivery's lease lasts until an attempt begun now is settled.
     pub fn is_covered(&self, claimed: &ClaimedDelivery) -> bool {
         claimed.lease.until >= self.now() + self.subscription.timeout + SETTLING
+    }
+
+    /// Returns how many bytes an event takes in a body, or somewhat more; `None` if it must not be joined with others.
+    pub fn body_size(&self, event: &Event) -> Option<usize> {
+        self.sender.most_bytes(event)
     }
 
     /// Gives deliveries back that were not attempted.
