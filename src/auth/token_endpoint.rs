@@ -100,7 +100,7 @@ impl TokenEndpoint<'_> {
     pub async fn ask(&self, refresh_token: Option<&Secret>) -> Result<Given, TokenError> {
         let asked_at = self.clock.now();
         let limits = Limits { deadline: DEADLINE, body: BodyLimit::Refuse(ByteSize::mebibytes(1)) };
-        let sent = self.client.send(self.request(refresh_token)?, limits).await;
+        let (_, sent) = self.client.send_again(self.request(refresh_token)?, limits).await;
         let response = sent.map_err(|error| self.error(&error.to_string(), Kind::Passing))?;
         let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         match (response.status, &answer["error"], &answer["access_token"]) {
@@ -109,6 +109,9 @@ impl TokenEndpoint<'_> {
                 if !token_type.eq_ignore_ascii_case("bearer") {
                     let problem = format!("its tokens are of the type {token_type:?}, where \"Bearer\" is needed");
                     return Err(self.error(&problem, Kind::Lasting));
+                }
+                if HeaderValue::from_str(token).is_err() {
+                    return Err(self.error("its token has characters that no header can have", Kind::Lasting));
                 }
                 let refresh_token = answer["refresh_token"].as_str().filter(|token| !token.is_empty());
                 Ok(Given {

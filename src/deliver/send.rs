@@ -24,10 +24,6 @@ pub(super) struct Sender {
     clock: SharedClock,
 }
 
-/// How often a delivery is sent again because a connection that was kept open turns out to be closed. Each time, one such
-/// connection is gone; this is for receivers that only seem to keep them open.
-const MOST_STALE: usize = 32;
-
 impl Sender {
     /// Returns what makes this subscription's attempts.
     pub fn new(subscription: Arc<Subscription>, context: &DeliverContext) -> Self {
@@ -98,15 +94,8 @@ impl Sender {
         attempt: &mut Attempt,
     ) -> Result<(HttpResponse, Proof), Failure> {
         let Authorized { request, client, proof } = self.authorizer.authorize(request, self.time_left(begun)).await?;
-        let mut stale = 0;
-        let result = loop {
-            let (trace, result) = client.send_traced(request.clone(), self.limits(begun)).await;
-            (attempt.address, attempt.phases) = (trace.address, trace.phases);
-            if !trace.stale || stale == MOST_STALE {
-                break result;
-            }
-            stale += 1;
-        };
+        let (trace, result) = client.send_again(request, self.limits(begun)).await;
+        (attempt.address, attempt.phases) = (trace.address, trace.phases);
         match result {
             Ok(response) => Ok((response, proof)),
             // Of the time that was left, nobody knows.

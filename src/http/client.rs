@@ -105,6 +105,10 @@ const MOST_OF_FAILURE: usize = 64 * 1024;
 /// The most bytes of an address that can be asked for.
 const LONGEST_ADDRESS: usize = 65_534;
 
+/// How often a request is sent again because a connection that was kept open turns out to be closed. Each time, one such
+/// connection is gone; this is for servers that only seem to keep them open.
+const MOST_STALE: usize = 32;
+
 /// How long nothing may come over an HTTP/2 connection with requests on it before the other side is asked whether it is
 /// still there, and how long it may take to say so. Without that, all requests over a dead connection would time out.
 const QUIET: Duration = Duration::from_secs(15);
@@ -170,6 +174,26 @@ impl HttpClient {
             Err(_) => Err(HttpError::Deadline(limits.deadline)),
         };
         (exchange.trace(), result)
+    }
+
+    /// Does the same, but sends the request again where a connection that had been kept open turns out to be closed: that
+    /// says nothing of the request. Whoever does read it twice must know the second one for a repeat.
+    pub async fn send_again(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
+        let begun = self.shared.clock.monotonic();
+        let mut stale = 0;
+        loop {
+            let deadline = limits.deadline.saturating_sub(self.shared.clock.monotonic().saturating_sub(begun));
+            let (trace, result) = self.send_traced(request.clone(), Limits { deadline, ..limits }).await;
+            if trace.stale && stale < MOST_STALE {
+                stale += 1;
+                continue;
+            }
+            let of_all = |error| match error {
+                HttpError::Deadline(_) => HttpError::Deadline(limits.deadline),
+                error => error,
+            };
+            return (trace, result.map_err(of_all));
+        }
     }
 
     async fn exchange(

@@ -210,6 +210,20 @@ async fn a_token_endpoint_that_gives_no_token_fails_the_attempt_and_says_why() {
     check(Answer::Status(503), "it answered 503 Service Unavailable").await;
     check(Answer::Full(200, Vec::new(), "<html>".to_owned()), "its answer has no `access_token` in a JSON object")
         .await;
+    let given = |answer: &str| Answer::Full(200, Vec::new(), answer.to_owned());
+    check(given(r#"{"access_token":"a\r\nx-admin: yes"}"#), "its token has characters that no header can have").await;
+    check(
+        given(r#"{"access_token":"a","token_type":"mac"}"#),
+        "its tokens are of the type \"mac\", where \"Bearer\" is needed",
+    )
+    .await;
+    check(given(r#"{"error":"invalid_scope"}"#), "it answered 200 OK: invalid_scope (check `auth.oauth2.scope`)").await;
+    check(
+        Answer::Full(307, vec![("location", "/token".to_owned())], String::new()),
+        "it answered 307 Temporary Redirect",
+    )
+    .await;
+    check(Answer::EndlessBody, "the answer is larger than 1 MiB").await;
     check(Answer::Reset, "the connection broke: Connection reset by peer (os error 104)").await;
 }
 

@@ -279,7 +279,7 @@ async fn one_deadline_covers_header_and_body() {
         let endpoint = Receiver::start().await;
         endpoint.answer_next([answer]);
         let mut erp = subscription("erp", &endpoint.url());
-        erp.timeout = Duration::from_millis(100);
+        erp.timeout = Duration::from_millis(500);
         let mut house = House::new(vec![erp]);
         let id = house.add(1, "erp").await;
         house.run();
