@@ -12,7 +12,9 @@ use crate::model::id::EventId;
 use crate::model::limits::Rate;
 use crate::model::replay::{Replay, ReplayState};
 use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
 use crate::store::{Candidate, LARGEST_REPLAY_STEP, LookBounds, ReplayStep, ReplayStore, SharedStore, StoreError};
+use crate::telemetry::SharedTelemetry;
 
 /// What carrying out replays needs.
 #[derive(Clone)]
@@ -20,6 +22,7 @@ pub struct ReplayContext {
     pub store: SharedStore,
     pub clock: SharedClock,
     pub registry: Arc<Registry>,
+    pub telemetry: SharedTelemetry,
 }
 
 /// How many replays are carried out side by side; the others wait.
@@ -38,7 +41,7 @@ pub async fn run(context: ReplayContext, stop: CancellationToken) -> Result<(), 
     let wake = context.store.replay_wake();
     loop {
         let woken = wake.notified();
-        let mut next = None;
+        let mut next: Option<Timestamp> = None;
         for replay in context.store.running_replays(SIDE_BY_SIDE).await? {
             if stop.is_cancelled() {
                 return Ok(());
@@ -49,10 +52,11 @@ pub async fn run(context: ReplayContext, stop: CancellationToken) -> Result<(), 
                 next = Some(next.unwrap_or(replay.next_step_at).min(replay.next_step_at));
             }
         }
+        let earliest = context.clock.now() + BETWEEN_STEPS;
         let pause = async {
-            match next {
-                Some(at) => context.clock.sleep_until(at.max(context.clock.now() + BETWEEN_STEPS)).await,
-                None => woken.await,
+            tokio::select! {
+                () = context.clock.sleep_until(next.unwrap_or(Timestamp::LAST).max(earliest)) => {}
+                () = woken => {}
             }
         };
         if stop.run_until_cancelled(pause).await.is_none() {
@@ -63,12 +67,12 @@ pub async fn run(context: ReplayContext, stop: CancellationToken) -> Result<(), 
 
 /// Makes the next step of a replay, or ends it if nobody is there to get anything.
 async fn take_step(context: &ReplayContext, replay: Replay) -> Result<Replay, StoreError> {
-    let ReplayContext { store, clock, registry } = context;
+    let ReplayContext { store, clock, registry, telemetry } = context;
     let target = replay.selection.target();
     let Some(subscription) = registry.present().get(target).cloned() else {
         let cause = format!("there is no subscription {target} any more");
         let replay = store.end_replay(replay.id, ReplayState::Failed, Some(cause), clock.now()).await?;
-        tell(&replay);
+        telemetry.deliver.replay_ended(&replay);
         return Ok(replay);
     };
     let bounds = LookBounds { found: at_once(replay.rate), looked_at: LOOKED_AT, bytes: BYTES_READ };
@@ -82,9 +86,11 @@ async fn take_step(context: &ReplayContext, replay: Replay) -> Result<Replay, St
         after: look.after,
         now: clock.now(),
     };
+    let before = step.replay.queued;
     let replay = store.step_replay(step).await?;
+    telemetry.deliver.replayed(&subscription.name, replay.queued.saturating_sub(before));
     if !replay.is_running() {
-        tell(&replay);
+        telemetry.deliver.replay_ended(&replay);
     }
     Ok(replay)
 }
@@ -110,14 +116,6 @@ fn wants(subscription: &Subscription, event: &Event) -> bool {
     }
     let json = serde_json::to_value(event).expect("an event is written without errors");
     matching.check_filter(&json).is_ok()
-}
-
-fn tell(replay: &Replay) {
-    let Replay { id, state, queued, .. } = replay;
-    match &replay.cause {
-        Some(cause) => tracing::warn!(%id, "the replay {id} failed after it had queued {queued} deliveries: {cause}"),
-        None => tracing::info!(%id, queued, "the replay {id} is {}: it queued {queued} deliveries", state.as_str()),
-    }
 }
 
 /// What a replay would queue, as far as it was looked into.

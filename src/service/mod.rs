@@ -139,7 +139,12 @@ pub async fn run(service: Service, shutdown: impl Future<Output = ()>) -> Result
         },
     );
 
-    let replays = ReplayContext { store: store.clone(), clock: clock.clone(), registry: registry.clone() };
+    let replays = ReplayContext {
+        store: store.clone(),
+        clock: clock.clone(),
+        registry: registry.clone(),
+        telemetry: telemetry.clone(),
+    };
     supervisor.start(
         TaskKind { name: "replays".to_owned(), on_failure: OnFailure::Restart, on_cancel: OnCancel::Finish },
         move |stop| {

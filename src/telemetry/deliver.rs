@@ -15,6 +15,7 @@ use crate::model::delivery::Attempt;
 use crate::model::expression::ExpressionError;
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::quantity::format_duration;
+use crate::model::replay::Replay;
 use crate::model::time::Timestamp;
 use crate::store::{ClaimedDelivery, StoreError, Verdict};
 
@@ -32,6 +33,7 @@ pub struct DeliverTelemetry {
     batches: Family<SubscriptionLabel, Counter>,
     batched_events: Family<SubscriptionLabel, Counter>,
     filter_failures: Family<SubscriptionLabel, Counter>,
+    replayed: Family<SubscriptionLabel, Counter>,
     store_failures: Family<SubscriptionLabel, Counter>,
 }
 
@@ -68,6 +70,7 @@ impl DeliverTelemetry {
             batches: Family::default(),
             batched_events: Family::default(),
             filter_failures: Family::default(),
+            replayed: Family::default(),
             store_failures: Family::default(),
         };
         registry.register("delivery_attempts", "Attempts that were made, by what came of them", this.attempts.clone());
@@ -107,12 +110,30 @@ impl DeliverTelemetry {
         registry.register("delivery_batches", "Batches that were made", this.batches.clone());
         registry.register("delivery_batched_events", "Events that were put into batches", this.batched_events.clone());
         registry.register("filter_failures", "Events that a filter failed on", this.filter_failures.clone());
+        registry.register("replayed_deliveries", "Deliveries that replays of many queued", this.replayed.clone());
         registry.register(
             "lane_store_failures",
             "How often the store failed a lane, which then waits",
             this.store_failures.clone(),
         );
         this
+    }
+
+    /// A replay queued this many deliveries.
+    pub fn replayed(&self, to: &SubscriptionName, count: u64) {
+        if count > 0 {
+            self.replayed.get_or_create(&SubscriptionLabel::of(to)).inc_by(count);
+        }
+    }
+
+    /// A replay queues nothing more.
+    pub fn replay_ended(&self, replay: &Replay) {
+        let Replay { id, queued, .. } = replay;
+        let to = replay.selection.target();
+        match &replay.cause {
+            Some(cause) => warn!(%id, subscription = %to, queued, "replay {id} failed: {cause}"),
+            None => info!(%id, subscription = %to, queued, "replay {id} is done: it queued {queued} for {to}"),
+        }
     }
 
     /// Returns what one lane observes of itself. A metric is made when there is something to say: lanes may be many, and

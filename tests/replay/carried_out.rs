@@ -62,8 +62,12 @@ impl House {
     }
 
     fn run(&mut self) {
-        let context =
-            ReplayContext { store: self.store.clone(), clock: self.clock.clone(), registry: self.registry.clone() };
+        let context = ReplayContext {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            registry: self.registry.clone(),
+            telemetry: Telemetry::shared(),
+        };
         let stop = self.stop.clone();
         self.tasks.spawn(async move { run(context, stop).await.expect("the store works") });
     }
@@ -176,9 +180,10 @@ async fn a_replay_keeps_to_its_rate_also_over_a_restart() {
 #[tokio::test]
 async fn replays_take_turns_and_a_slow_one_delays_no_other() {
     let mut house = House::new(vec![subscription("slow", None), subscription("quick", None)], 300).await;
-    let slow = house.make("slow", "1/h").await;
-    let quick = house.make("quick", "1000/s").await;
     house.run();
+    let slow = house.make("slow", "1/h").await;
+    house.until(slow, |replay| replay.queued == 1).await;
+    let quick = house.make("quick", "1000/s").await;
     let done = house.until(quick, |replay| !replay.is_running()).await;
     assert_eq!(done.queued, 300);
     assert!(house.clock.now().since(done.created_at) < Duration::from_secs(2));

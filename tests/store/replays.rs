@@ -482,6 +482,44 @@ async fn a_part_of_a_list_looks_at_a_bounded_number_of_entries() {
     assert!(page.is_empty() && page.next.is_some());
 }
 
+/// However many batches reach the disk before the process dies, the next one takes the replay up where it was.
+#[tokio::test]
+async fn a_replay_broken_off_at_any_commit_is_taken_up() {
+    for selection in [again("erp", SettledAs::Dead), backfill("new", None)] {
+        for batches in 0.. {
+            let map = Arc::new(MapKeyValue::default());
+            let store: SharedStore = Arc::new(open_map(&map));
+            let all = events(&store, "orders", 7, &["erp"]).await;
+            let claimed = claim(&store, "erp", 100).await;
+            settle(&store, &claimed, 100, |_| DEAD).await;
+            let replay = make(&store, selection.clone(), 200).await;
+            map.fail_after(batches);
+            let mut broken = false;
+            let mut running = replay.clone();
+            while running.is_running() && !broken {
+                match store.step_replay(look(&store, &running, 2, 201).await).await {
+                    Ok(moved) => running = moved,
+                    Err(_) => broken = true,
+                }
+            }
+            map.repair();
+            drop(store);
+            let store: SharedStore = Arc::new(open_map(&map));
+            let found = store.one_replay(replay.id).await.expect("a read").expect("the replay");
+            assert_eq!(found.queued, 2 * batches.min(3) as u64 + u64::from(batches > 3));
+            let done = carry_out(&store, found, 202).await;
+            assert_eq!((done.state, done.queued), (ReplayState::Done, 7));
+            let target = selection.target().as_str();
+            let claimed = claim(&store, target, 202).await;
+            assert_eq!(ids(&claimed), all, "in the order of their ids, each once");
+            if !broken {
+                assert_eq!(batches, 4);
+                break;
+            }
+        }
+    }
+}
+
 /// One thing that happens while replays are carried out.
 #[derive(Debug, Clone)]
 enum Event {

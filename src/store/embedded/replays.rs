@@ -32,7 +32,8 @@ impl ReplayStore for EmbeddedStore {
                 put_whole(transaction, keys::replay_request(key), replay.id.as_bytes());
             }
             transaction.put(keys::running_replay(replay.id), Vec::new());
-            write(transaction, core, &replay);
+            write(transaction, &replay);
+            wake(transaction, core);
             Ok(CreatedReplay::New(replay))
         })
         .await
@@ -132,7 +133,7 @@ impl ReplayStore for EmbeddedStore {
             if !replay.is_running() {
                 transaction.delete(keys::running_replay(replay.id));
             }
-            write(transaction, core, &replay);
+            write(transaction, &replay);
             Ok(replay)
         })
         .await
@@ -150,7 +151,8 @@ impl ReplayStore for EmbeddedStore {
             if replay.is_running() {
                 replay.end(state, cause, now);
                 transaction.delete(keys::running_replay(id));
-                write(transaction, core, &replay);
+                write(transaction, &replay);
+                wake(transaction, core);
             }
             Ok(replay)
         })
@@ -224,9 +226,13 @@ fn existing(transaction: &Transaction<'_>, id: ReplayId) -> Result<Replay, Store
     read(|key| transaction.get(key), id)?.ok_or_else(|| StoreError::NotFound { what: format!("replay {id}") })
 }
 
-fn write(transaction: &mut Transaction<'_>, core: &Arc<Core>, replay: &Replay) {
+fn write(transaction: &mut Transaction<'_>, replay: &Replay) {
     let json = serde_json::to_vec(replay).expect("a replay is written to memory without errors");
     put_whole(transaction, keys::replay(replay.id), &json);
+}
+
+/// Has whoever carries out replays woken when the transaction is durable.
+fn wake(transaction: &mut Transaction<'_>, core: &Arc<Core>) {
     let wake = Arc::clone(&core.replay_wake);
     transaction.when_durable(move || wake.notify_one());
 }

@@ -87,7 +87,6 @@ impl ReplayStore for MemoryStore {
         }
         replay.stepped(looked_at, queued, after, now, pause_each);
         inner.replays.insert(replay.id, replay.clone());
-        self.replay_wake.notify_one();
         Ok(replay)
     }
 
