@@ -3,6 +3,7 @@
 mod auth;
 mod breaker;
 mod chaos;
+mod content;
 mod egress;
 mod lane;
 mod patience;
