@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::DeliveryId;
+use super::id::{DeliveryId, EventId};
 use super::time::Timestamp;
 
 /// One event on its way to one subscription.
@@ -18,6 +18,18 @@ pub struct Delivery {
     /// What the last attempt came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Outcome>,
+    /// The event of the delivery that this one was joined to: it is a part of that batch, whose state and attempts are
+    /// shown here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_to: Option<EventId>,
+    /// How many further deliveries were joined to this one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub members: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "this is how serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// What an attempt came to, in short.

@@ -206,6 +206,9 @@ impl From<Vec<SeenUpdate>> for PollPart {
     }
 }
 
+/// How many attempts of a delivery are kept: the last ones.
+pub const ATTEMPTS_KEPT: usize = 40;
+
 /// How many polls of a connector its history keeps: the last ones. One that began at the same millisecond as another
 /// takes its place, and one that began before others ends those, because the clock was set back.
 pub const POLLS_KEPT: usize = 50;
@@ -225,9 +228,13 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// Takes due deliveries of a subscription under leases: first tries ahead of retries, the oldest first, but a
     /// quarter of them retries if enough of those are due. What is returned is durable.
     ///
-    /// With [`Order::Item`], what waits for an earlier delivery of its item, which is under way or failed and waits for
-    /// its next attempt, is not taken. With [`Order::All`], at most one delivery is taken, none while one is held, and
-    /// no first try while a retry waits.
+    /// With [`Order::Item`], what waits for another delivery of its item is not taken: of an item, at most one delivery
+    /// is held, what failed or was replayed goes before first tries, also while it is not due yet, and of either that
+    /// of the older event first. With [`Order::All`], the same holds as if all were of one item.
+    ///
+    /// In a lane with an order, a lease that ended is given back by the next claim. A lane whose order changes is
+    /// arranged anew by its next claims, if much waits by several, which meanwhile may take nothing and say that there
+    /// is more.
     async fn claim_deliveries(
         &self,
         subscription: &SubscriptionName,
@@ -238,7 +245,9 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// Joins claimed first tries into one delivery, to be attempted and settled together for ever after: the first one
     /// carries the others, in their order, and their leases end. When this returns, it is on disk.
     ///
-    /// Nothing is done if any of the leases is no longer held.
+    /// In counts and among dead letters, such a batch is one delivery, the first. Nothing is done if any of the leases
+    /// is no longer held. Deliveries that were attempted or joined before cannot be joined, nor can those of a lane with
+    /// an order. After an error the leases are to be given back: what they stand for may no longer be claimed as it was.
     async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
     /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each
@@ -410,9 +419,11 @@ pub trait HistoryStore: Send + Sync + 'static {
     async fn event(&self, id: EventId) -> Result<Option<RoutedEvent>, StoreError>;
 
     /// Returns deliveries, those of the newest events first. Looks at a bounded number of them, as [`Self::events`] does.
+    /// Among dead letters, a batch is listed once: what was joined to another delivery is not.
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Page<Delivery, DeliveryId>, StoreError>;
 
-    /// Returns a delivery and its attempts, the oldest first.
+    /// Returns a delivery and its last attempts, the oldest first. What was joined to another one shows the state and
+    /// the attempts of that batch.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError>;
 
     /// Returns the last polls of a connector, newest first: at most `limit`, and those that began before `before`.
@@ -424,7 +435,8 @@ pub trait HistoryStore: Send + Sync + 'static {
     ) -> Result<Vec<PollRecord>, StoreError>;
 
     /// Queues a delivery again, whatever became of it, with its retry schedule from the beginning. A delivery that
-    /// waits already becomes due at once.
+    /// waits already becomes due at once. With the first delivery of a batch the whole batch is queued; any other one
+    /// is taken out of its batch and queued alone, as if it had not been attempted.
     async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError>;
 
     /// Queues an event for a subscription, whether it went there before or not: like [`Self::replay`] if it did, and
@@ -445,8 +457,8 @@ pub trait HistoryStore: Send + Sync + 'static {
     /// Removes events whose deliveries were all settled before the retention's bounds, looking at no more than
     /// `most` of them. Goes on where the last call stopped.
     ///
-    /// What waits for a subscription that was in no call's `configured` for as long as dead letters are kept counts as
-    /// settled: it waits for nobody.
+    /// An event is kept while a batch that it is the first of has other events. What waits for a subscription that was
+    /// in no call's `configured` for as long as dead letters are kept counts as settled: it waits for nobody.
     async fn prune(
         &self,
         now: Timestamp,
@@ -531,10 +543,17 @@ pub struct DeliveryQuery {
 
 impl DeliveryQuery {
     /// Tells whether a delivery is asked for, as far as its state says.
-    fn wants(&self, state: &DeliveryState) -> bool {
-        let reason = if let DeliveryState::Dead { reason, .. } = state { Some(*reason) } else { None };
-        self.state.is_none_or(|wanted| wanted == DeliveryStateName::of(state))
+    fn wants(&self, delivery: &Delivery) -> bool {
+        let reason = if let DeliveryState::Dead { reason, .. } = delivery.state { Some(reason) } else { None };
+        let is_of_batch = delivery.joined_to.is_some() && self.asks_for_dead();
+        self.state.is_none_or(|wanted| wanted == DeliveryStateName::of(&delivery.state))
             && self.reason.is_none_or(|wanted| reason == Some(wanted))
+            && !is_of_batch
+    }
+
+    /// Tells whether only dead letters are asked for.
+    fn asks_for_dead(&self) -> bool {
+        self.state == Some(DeliveryStateName::Dead) || (self.state.is_none() && self.reason.is_some())
     }
 }
 
@@ -594,9 +613,14 @@ pub struct Pruned {
     pub finished: bool,
 }
 
-/// Returns how many of the next `most` claims are kept for retries when this many deliveries were claimed before:
-/// every fourth, so that also a lane that claims one at a time comes to its retries.
-fn retries_among(claimed: u64, most: usize) -> usize {
-    const EVERY: u64 = 4;
-    usize::try_from((claimed % EVERY + most as u64) / EVERY).unwrap_or(most)
+/// Tells whether the next delivery is a retry, if one is due, when this many were claimed before: every fourth is, so
+/// that also a lane that claims one at a time comes to its retries.
+fn is_turn_of_retries(claimed: u64) -> bool {
+    claimed % 4 == 3
+}
+
+fn cannot_be_joined(id: &DeliveryId) -> StoreError {
+    StoreError::Refused(format!(
+        "delivery {id} cannot be joined with others: it was attempted or joined before, or its lane keeps an order"
+    ))
 }

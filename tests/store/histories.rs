@@ -11,6 +11,7 @@ use pollhook::model::event_filter::EventFilter;
 use pollhook::model::fingerprint::{BodyHash, KeyHash};
 use pollhook::model::id::{ConnectorName, DeliveryId, EventId};
 use pollhook::model::item::{Presence, SetAside};
+use pollhook::model::lane::Order;
 use pollhook::model::secret::Secret;
 use pollhook::model::time::Timestamp;
 use pollhook::store::memory::MemoryStore;
@@ -38,7 +39,9 @@ enum Step {
     CommitPoll { lease: usize, updates: Vec<Update>, asides: Vec<Aside>, forget_after: Option<u64>, noted: bool },
     CommitItems { lease: usize, updates: Vec<Update>, asides: Vec<Aside> },
     CommitMany { lease: usize, first: u16, count: u16 },
-    Claim { subscription: usize, most: usize, lease_for: u64 },
+    Claim { subscription: usize, most: usize, most_bytes: usize, lease_for: u64 },
+    SetOrder { subscription: usize, order: Order },
+    Join { claimed: usize, most: usize },
     Settle { claimed: usize, verdict: u8, wait: u64, answer: usize, with_news: bool },
     Release { claimed: usize },
     Replay { event: usize, subscription: usize },
@@ -111,8 +114,12 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(id, length)| Step::KeepGrant { id, length }),
         1 => (index.clone(), 0..2000_u16, 1..1500_u16)
             .prop_map(|(lease, first, count)| Step::CommitMany { lease, first, count }),
-        6 => (index.clone(), 0..9_usize, 1..90_u64)
-            .prop_map(|(subscription, most, lease_for)| Step::Claim { subscription, most, lease_for }),
+        6 => (index.clone(), 0..9_usize, prop_oneof![4 => Just(usize::MAX), 1 => 0..60_usize], 1..90_u64)
+            .prop_map(|(subscription, most, most_bytes, lease_for)|
+                Step::Claim { subscription, most, most_bytes, lease_for }),
+        1 => (index.clone(), prop_oneof![Just(Order::None), Just(Order::Item), Just(Order::All)])
+            .prop_map(|(subscription, order)| Step::SetOrder { subscription, order }),
+        2 => (index.clone(), 0..7_usize).prop_map(|(claimed, most)| Step::Join { claimed, most }),
         12 => (index.clone(), 0..4_u8, 0..90_u64, prop_oneof![4 => 0..20_usize, 1 => 1000..5000_usize], any::<bool>())
             .prop_map(|(claimed, verdict, wait, answer, with_news)|
                 Step::Settle { claimed, verdict, wait, answer, with_news: with_news && verdict == 3 }),
@@ -128,6 +135,31 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (0..40_u64).prop_map(|seconds| Step::Pass { seconds }),
         1 => Just(Step::Reopen),
         1 => Just(Step::CrashAndReopen),
+    ]
+}
+
+/// One thing that happens to few items in lanes that mostly have an order.
+fn lane_step() -> impl Strategy<Value = Step> {
+    let index = 0..100_usize;
+    let most_bytes = || prop_oneof![9 => Just(usize::MAX), 1 => 0..9_usize];
+    prop_oneof![
+        6 => (1..4_usize, 2..8_u8).prop_map(|(count, to)| Step::RecordEvents { count, to }),
+        9 => (1..3_usize, 0..5_usize, most_bytes(), 5..90_u64)
+            .prop_map(|(subscription, most, most_bytes, lease_for)|
+                Step::Claim { subscription, most, most_bytes, lease_for }),
+        12 => (index.clone(), 0..4_u8, 0..60_u64).prop_map(|(claimed, verdict, wait)|
+            Step::Settle { claimed, verdict, wait, answer: 0, with_news: false }),
+        2 => index.clone().prop_map(|claimed| Step::Release { claimed }),
+        2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Replay { event, subscription }),
+        1 => (index.clone(), 0..9_usize).prop_map(|(subscription, most)| Step::ReplayDead { subscription, most }),
+        2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Send { event, subscription }),
+        1 => (1..3_usize, prop_oneof![1 => Just(Order::None), 3 => Just(Order::Item), 1 => Just(Order::All)])
+            .prop_map(|(subscription, order)| Step::SetOrder { subscription, order }),
+        1 => (index, 0..7_usize).prop_map(|(claimed, most)| Step::Join { claimed, most }),
+        1 => (0..9_usize, 0..200_u64, 0..200_u64, 0..8_u8)
+            .prop_map(|(most, delivered, dead, configured)| Step::Prune { most, delivered, dead, configured }),
+        5 => (0..30_u64).prop_map(|seconds| Step::Pass { seconds }),
+        1 => Just(Step::Reopen),
     ]
 }
 
@@ -180,6 +212,8 @@ struct Both {
     polls: Vec<(PollLease, PollLease)>,
     claims: Vec<(ClaimedDelivery, ClaimedDelivery)>,
     events: Vec<EventId>,
+    /// With which order each subscription is claimed from now on.
+    orders: [Order; 3],
 }
 
 /// What of an outcome both stores must agree on.
@@ -187,14 +221,17 @@ fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> Result<T, &'stati
     outcome.map_err(|error| match error {
         StoreError::StaleLease { .. } => "stale",
         StoreError::NotFound { .. } => "not found",
+        StoreError::Refused(_) => "refused",
         other => panic!("{other:?}"),
     })
 }
 
 fn describe(claimed: &[ClaimedDelivery]) -> Vec<String> {
     let describe = |claimed: &ClaimedDelivery| {
+        let ClaimedDelivery { lease, since, attempts, failures, .. } = claimed;
         let event = serde_json::to_string(&*claimed.event).expect("JSON");
-        format!("{:?} {:?} {} {} {event}", claimed.lease.id, claimed.lease.until, claimed.attempts, claimed.failures)
+        let joined: Vec<EventId> = claimed.joined.iter().map(|event| event.id).collect();
+        format!("{:?} {:?} {since} {attempts} {failures} {event} {joined:?}", lease.id, lease.until)
     };
     claimed.iter().map(describe).collect()
 }
@@ -212,7 +249,16 @@ impl Both {
     fn new(mut reopen: Box<dyn Reopen>) -> Self {
         let embedded = Some(reopen.open(false));
         let (polls, claims, events) = (Vec::new(), Vec::new(), Vec::new());
-        Self { reference: MemoryStore::new(), embedded, reopen, now: 0, polls, claims, events }
+        Self {
+            reference: MemoryStore::new(),
+            embedded,
+            reopen,
+            now: 0,
+            polls,
+            claims,
+            events,
+            orders: [Order::None; 3],
+        }
     }
 
     fn embedded(&self) -> SharedStore {
@@ -287,22 +333,43 @@ impl Both {
             Step::CommitMany { lease, first, count } => {
                 self.commit(*lease, |both, of| both.large_commit(of, *first, *count)).await;
             }
-            Step::Claim { subscription: name, most, lease_for } => {
+            Step::Claim { subscription: name, most, most_bytes, lease_for } => {
+                let (most, most_bytes, lease_for) = (*most, *most_bytes, Duration::from_secs(*lease_for));
+                let order = self.orders[name % SUBSCRIPTIONS.len()];
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
-                let lease_for = Duration::from_secs(*lease_for);
-                let reference = self
-                    .reference
-                    .claim_deliveries(&name, now, Claim::up_to(*most, lease_for))
-                    .await
-                    .expect("a claim")
-                    .deliveries;
-                let embedded = store
-                    .claim_deliveries(&name, now, Claim::up_to(*most, lease_for))
-                    .await
-                    .expect("a claim")
-                    .deliveries;
-                assert_eq!(describe(&embedded), describe(&reference));
-                self.claims.extend(reference.into_iter().zip(embedded));
+                let claim = Claim { order, most, most_bytes, lease_for };
+                let reference = self.reference.claim_deliveries(&name, now, claim).await.expect("a claim");
+                let embedded = store.claim_deliveries(&name, now, claim).await.expect("a claim");
+                assert_eq!(describe(&embedded.deliveries), describe(&reference.deliveries), "{order:?}");
+                assert_eq!(embedded.more, reference.more);
+                self.claims.extend(reference.deliveries.into_iter().zip(embedded.deliveries));
+            }
+            Step::SetOrder { subscription: name, order } => {
+                // Where thousands wait, an order would let claims take less at a time than the reference does.
+                let index = name % SUBSCRIPTIONS.len();
+                self.orders[index] = if index == 0 { Order::None } else { *order };
+            }
+            Step::Join { claimed, most } => {
+                if self.claims.is_empty() {
+                    return;
+                }
+                let first = self.claims[claimed % self.claims.len()].0.lease.id.clone();
+                let (chosen, _): (Vec<_>, Vec<_>) = (0..self.claims.len())
+                    .partition(|index| self.claims[*index].0.lease.id.subscription == first.subscription);
+                let chosen: Vec<usize> = chosen.into_iter().take(1 + most).collect();
+                let leases = |of: fn(&(ClaimedDelivery, ClaimedDelivery)) -> &ClaimedDelivery| {
+                    let mut leases = chosen.iter().map(|index| of(&self.claims[*index]).lease.clone());
+                    (leases.next().expect("there is one"), leases.collect::<Vec<_>>())
+                };
+                let (reference, others) = leases(|both| &both.0);
+                let expected = kind(self.reference.join_deliveries(&reference, others).await);
+                let (embedded, others) = leases(|both| &both.1);
+                assert_eq!(kind(store.join_deliveries(&embedded, others).await), expected);
+                if expected.is_ok() {
+                    for index in chosen[1..].iter().rev() {
+                        self.claims.remove(*index);
+                    }
+                }
             }
             Step::Settle { claimed, verdict, wait, answer, with_news } => {
                 if self.claims.is_empty() {
@@ -315,6 +382,8 @@ impl Both {
                     _ => Verdict::Dead(DeathReason::Exhausted),
                 };
                 let mut attempt = attempt(reference.attempts + 1, now, &"a".repeat(*answer));
+                attempt.address = (*wait > 20).then(|| "192.0.2.7:443".parse().expect("an address"));
+                attempt.phases.answer = (*wait > 10).then(|| Duration::from_micros(*wait));
                 if *wait > 45 {
                     attempt.failure = failed(0, now, &"m".repeat(*answer / 2)).failure;
                 }
@@ -536,6 +605,15 @@ proptest! {
         let map = Arc::new(MapKeyValue::default());
         run(Box::new(InMap(Arc::clone(&map))), &steps);
         prop_assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lanes_keep_their_order_as_the_reference_does(steps in prop::collection::vec(lane_step(), 1..120)) {
+        run(Box::new(InMap(Arc::default())), &steps);
     }
 }
 

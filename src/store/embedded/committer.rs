@@ -72,6 +72,11 @@ impl Transaction<'_> {
         }
     }
 
+    /// Returns the store as it is without this transaction and those before it that are not written yet.
+    pub fn kv(&self) -> &dyn KeyValue {
+        self.kv
+    }
+
     /// Returns the first entries of a range, at most `most`, as this transaction and those before it leave them.
     pub fn first_of(&self, range: &KeyRange, most: usize) -> Result<Vec<Entry>, StoreError> {
         let mut changed: BTreeMap<&[u8], Option<&[u8]>> = self.earlier.changes_within(&range.from, &range.to).collect();
@@ -89,11 +94,6 @@ impl Transaction<'_> {
         found.sort_unstable();
         found.truncate(most);
         Ok(found)
-    }
-
-    /// Tells whether this transaction or one before it, none of them durable yet, changes a key.
-    pub fn has_changed(&self, key: &[u8]) -> bool {
-        self.batch.changed(key).or_else(|| self.earlier.changed(key)).is_some()
     }
 
     pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {

@@ -1,28 +1,23 @@
 //! What the push side needs, on disk.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 
 use super::committer::Transaction;
-use super::history::read_event_alone;
 use super::keys::Place;
-use super::leases::{Lane, lock};
+use super::leases::lock;
+use super::order::relocate;
 use super::polls::parse;
-use super::record::DeliveryRecord;
-use super::value::{damaged, unseal_whole};
-use super::{Core, EmbeddedStore, StagedEvent, add_events, announce, keys, put_whole};
-use crate::model::delivery::DeliveryState;
+use super::record::{Beside, DeliveryRecord, Stage};
+use super::value::unseal_whole;
+use super::{Core, EmbeddedStore, StagedEvent, add_events, keys, put_whole};
 use crate::model::event::RoutedEvent;
-use crate::model::id::{DeliveryId, LeaseToken, SubscriptionName};
+use crate::model::id::{DeliveryId, SubscriptionName};
 use crate::model::time::Timestamp;
-use crate::store::kv::{KeyValue, Order};
-use crate::store::{
-    Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict,
-    retries_among,
-};
+use crate::store::{Claim, Claimed, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict};
 
 #[async_trait]
 impl DeliveryStore for EmbeddedStore {
@@ -32,52 +27,16 @@ impl DeliveryStore for EmbeddedStore {
         now: Timestamp,
         claim: Claim,
     ) -> Result<Claimed, StoreError> {
-        self.kv()?;
-        self.core.committer.check()?;
-        let subscription = subscription.clone();
-        let Claim { most, lease_for, .. } = claim;
-        let (claimed, applying) = self
-            .read(move |kv, core| {
-                let leases = take_due(kv, core, &subscription, now, most, now + lease_for)?;
-                // What the scan saw may be of a batch that is not durable yet.
-                let applying = core.committer.applying();
-                let mut claimed = Vec::with_capacity(leases.len());
-                for lease in leases {
-                    match read_claimed(kv, lease.clone()) {
-                        Ok(delivery) => claimed.push(delivery),
-                        // It stays leased, so that it is not in the way of the others.
-                        Err(error) => core.telemetry.store.delivery_damaged(&lease.id, &error),
-                    }
-                }
-                Ok((claimed, applying))
-            })
-            .await?;
-        self.core.committer.durable(applying).await?;
-        Ok(Claimed { more: claimed.len() == most, deliveries: claimed })
+        self.claim(subscription, now, claim).await
     }
 
-    async fn join_deliveries(&self, first: &DeliveryLease, _others: Vec<DeliveryLease>) -> Result<(), StoreError> {
-        Err(StoreError::NotFound { what: format!("way to join delivery {} with others", first.id) })
+    async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError> {
+        self.join(first, others).await
     }
 
     async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
-        let mut results = Vec::with_capacity(settlements.len());
-        let mut settlements = settlements.into_iter().peekable();
-        while settlements.peek().is_some() {
-            let mut step = Vec::new();
-            let mut bytes = 0;
-            while let Some(settlement) =
-                settlements.next_if(|next| step.is_empty() || bytes + next.attempt.answer.len() <= LARGEST_STEP_BYTES)
-            {
-                bytes += settlement.attempt.answer.len();
-                step.push(settlement);
-                if step.len() == LARGEST_STEP {
-                    break;
-                }
-            }
-            results.extend(self.settle_step(step).await);
-        }
-        results
+        // All are handed over before any is waited for, so they are written together.
+        join_all(settlements.into_iter().map(|settlement| self.settle(settlement))).await
     }
 
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError> {
@@ -92,27 +51,7 @@ impl DeliveryStore for EmbeddedStore {
     }
 
     async fn next_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError> {
-        let subscription = subscription.clone();
-        self.read(move |kv, core| {
-            let lane = core.leases.lane(&subscription);
-            let lane = lock(&lane);
-            let mut first = keys::queued_first(&subscription, lane.first_from);
-            let mut dues: Vec<Timestamp> = lane.first_end().into_iter().collect();
-            for range in [&mut first, &mut keys::queued_again(&subscription, lane.again_from)] {
-                kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, _| match keys::place_of(key) {
-                    Some(place) if lane.held_until(place.event()).is_none() => {
-                        dues.push(match place {
-                            Place::First(event) => event.time(),
-                            Place::Again(due, _) => due,
-                        });
-                        ControlFlow::Break(())
-                    }
-                    _ => ControlFlow::Continue(()),
-                })?;
-            }
-            Ok(dues.into_iter().min())
-        })
-        .await
+        self.earliest_due(subscription).await
     }
 
     async fn lane_state(&self, subscription: &SubscriptionName) -> Result<LaneState, StoreError> {
@@ -146,7 +85,7 @@ impl DeliveryStore for EmbeddedStore {
             while let Some(routed) = events.next_if(|routed| {
                 bytes += routed.event.size();
                 operations += 2 + routed.subscriptions.len();
-                part.is_empty() || (bytes <= LARGEST_STEP_BYTES && operations <= 2 * LARGEST_STEP)
+                part.is_empty() || (bytes <= LARGEST_PART_BYTES && operations <= LARGEST_PART)
             }) {
                 part.push(routed);
             }
@@ -165,38 +104,18 @@ impl DeliveryStore for EmbeddedStore {
     }
 }
 
-/// The most settlements, and bytes of answers, that are given to the committer as one unit.
-const LARGEST_STEP: usize = 200;
-const LARGEST_STEP_BYTES: usize = 32 * 1024;
+/// The most bytes of events, and their places in the store, that are given to the committer as one unit.
+const LARGEST_PART_BYTES: usize = 32 * 1024;
+const LARGEST_PART: usize = 400;
 
 impl EmbeddedStore {
-    /// Settles deliveries in one atomic step, leaving out those that cannot be settled.
-    async fn settle_step(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
-        let count = settlements.len();
-        let mut staged = Vec::with_capacity(count);
-        for mut settlement in settlements {
-            match self.stage(std::mem::take(&mut settlement.news)).await {
-                Ok(news) => staged.push((settlement, news)),
-                Err(error) => return repeated(error, count),
-            }
-        }
-        let settled = self.commit(move |transaction, core| {
-            let settle = |(settlement, news)| settle(transaction, core, settlement, news);
-            Ok(staged.into_iter().map(settle).collect::<Vec<_>>())
-        });
-        settled.await.unwrap_or_else(|error| repeated(error, count))
+    async fn settle(&self, mut settlement: Settlement) -> Result<(), StoreError> {
+        let news = self.stage(std::mem::take(&mut settlement.news)).await?;
+        self.commit(move |transaction, core| settle(transaction, core, settlement, news)).await
     }
 }
 
-/// Returns the failure of a whole step as that of each of its settlements.
-fn repeated(error: StoreError, count: usize) -> Vec<Result<(), StoreError>> {
-    let text = error.to_string();
-    let mut errors = vec![Err(error)];
-    errors.resize_with(count, || Err(StoreError::Refused(text.clone())));
-    errors
-}
-
-/// Records what came of a delivery. If that fails, nothing of it is written.
+/// Records what came of a delivery.
 fn settle(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
@@ -206,112 +125,42 @@ fn settle(
     let Settlement { lease: DeliveryLease { id, token, .. }, attempt, verdict, .. } = settlement;
     let lane = core.leases.lane(&id.subscription);
     let stale = || StoreError::StaleLease { what: format!("delivery {id}") };
-    let held_at = lock(&lane).place_held(id.event, token).ok_or_else(stale)?;
-    let (mut record, place) = match held_at {
-        // It was never settled or replayed, so it has no record, unless one was written a moment ago.
-        Place::First(event) if !transaction.has_changed(&keys::delivery(&id.subscription, event)) => {
-            (DeliveryRecord::first(event), Some(held_at))
+    let is_untouched = {
+        let lane = lock(&lane);
+        if !lane.is_holder(id.event, token) {
+            return Err(stale());
         }
-        _ => current(transaction, &id)?.ok_or_else(stale)?,
+        lane.is_untouched(id.event)
     };
-    lock(&lane).begin_settling(&id, token)?;
+    let (mut record, place) = if is_untouched {
+        (DeliveryRecord::first(id.event), Some(Place::First(id.event)))
+    } else {
+        current(transaction, &id)?.ok_or_else(stale)?
+    };
 
     let at = attempt.started_at + attempt.duration;
-    let index = record.attempts.len();
-    for (part, detail) in (0..).zip(record.add(attempt)) {
-        put_whole(transaction, keys::detail(&id.subscription, id.event, index, part), &detail);
+    let Beside { added: (number, parts), dropped } = record.add(attempt);
+    for (part, detail) in (0..).zip(parts) {
+        put_whole(transaction, keys::detail(&id.subscription, id.event, number, part), &detail);
+    }
+    if let Some((number, parts)) = dropped {
+        for part in 0..parts {
+            transaction.delete(keys::detail(&id.subscription, id.event, number, part));
+        }
     }
     if verdict != Verdict::Delivered {
         record.failures += 1;
     }
-    let state = match verdict {
-        Verdict::Delivered => DeliveryState::Delivered { at },
-        Verdict::Retry(due) => DeliveryState::Pending { due },
-        Verdict::Dead(reason) => DeliveryState::Dead { at, reason },
+    let stage = match verdict {
+        Verdict::Delivered => Stage::Delivered(at),
+        Verdict::Retry(due) => Stage::Again(due),
+        Verdict::Dead(reason) => Stage::Dead(at, reason),
     };
-    let event = id.event;
-    transaction.when_durable(move || lock(&lane).settled(event));
-    move_to(transaction, core, &id, record, place, state);
+    let (event, held) = (id.event, Arc::clone(&lane));
+    transaction.when_durable(move || lock(&held).settled(event));
+    move_to(transaction, core, &id, record, place, stage)?;
     add_events(transaction, core, news);
-    Ok(())
-}
-
-/// Takes what is due under leases. No two callers see the same delivery.
-fn take_due(
-    kv: &dyn KeyValue,
-    core: &Core,
-    subscription: &SubscriptionName,
-    now: Timestamp,
-    most: usize,
-    until: Timestamp,
-) -> Result<Vec<DeliveryLease>, StoreError> {
-    let lane = core.leases.lane(subscription);
-    let mut lane = lock(&lane);
-    lane.lapse(now);
-    let mut first = free_places(kv, &lane, subscription, now, most, Queue::First)?;
-    let mut again = free_places(kv, &lane, subscription, now, most, Queue::Again)?;
-    let reserved = retries_among(lane.claimed, most).min(again.len());
-    first.truncate(most - reserved);
-    again.truncate(most - first.len());
-
-    // What lies before the last one taken is held by now; what was not taken is read again.
-    if let Some(Place::First(event)) = first.last() {
-        lane.first_from = Some(*event);
-    }
-    if let Some(Place::Again(due, event)) = again.last() {
-        lane.again_from = Some((*due, *event));
-    }
-    lane.claimed += (first.len() + again.len()) as u64;
-    let leases = first.into_iter().chain(again).map(|place| {
-        let token = LeaseToken::new();
-        lane.take(place, token, until);
-        let id = DeliveryId { event: place.event(), subscription: subscription.clone() };
-        DeliveryLease { id, token, until }
-    });
-    Ok(leases.collect())
-}
-
-/// The two queues of a lane.
-#[derive(Clone, Copy)]
-enum Queue {
-    First,
-    Again,
-}
-
-/// Returns up to `most` places, in order, that are due and that nobody holds.
-fn free_places(
-    kv: &dyn KeyValue,
-    lane: &Lane,
-    subscription: &SubscriptionName,
-    now: Timestamp,
-    most: usize,
-    queue: Queue,
-) -> Result<Vec<Place>, StoreError> {
-    let range = match queue {
-        Queue::First => keys::queued_first(subscription, lane.first_from),
-        Queue::Again => keys::queued_again(subscription, lane.again_from),
-    };
-    let mut free = Vec::new();
-    let mut outcome = Ok(());
-    kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, _| {
-        match keys::place_of(key) {
-            Some(Place::Again(due, _)) if due > now => return ControlFlow::Break(()),
-            Some(place) if !lane.is_held(place.event(), now) && free.len() < most => free.push(place),
-            Some(_) => {}
-            None => outcome = Err(damaged(key, "it is no place in a queue")),
-        }
-        if outcome.is_err() || free.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    outcome.map(|()| free)
-}
-
-fn read_claimed(kv: &dyn KeyValue, lease: DeliveryLease) -> Result<ClaimedDelivery, StoreError> {
-    let event = read_event_alone(kv, lease.id.event)?
-        .ok_or_else(|| damaged(&keys::event(lease.id.event), "it is queued but it is not there"))?;
-    let record = read_record(|key| kv.get(key), &lease.id)?;
-    let (attempts, failures) = record.map_or((0, 0), |record| (record.attempts.len() as u32, record.failures));
-    let since = event.event.time;
-    Ok(ClaimedDelivery { lease, event: event.event, joined: Vec::new(), since, attempts, failures })
+    lock(&lane).begin_settling(&id, token)
 }
 
 /// Returns the record of a delivery, if it has one.
@@ -342,33 +191,37 @@ pub(super) fn current(
         let place = record.place(id.event);
         return Ok(Some((record, place)));
     }
-    let first = Place::First(id.event);
-    let waits = transaction.get(&keys::queued(&id.subscription, first))?.is_some();
-    Ok(waits.then(|| (DeliveryRecord::first(id.event), Some(first))))
+    let waits = is_first_queued(|key| transaction.get(key), id)?;
+    Ok(waits.then(|| (DeliveryRecord::first(id.event), Some(Place::First(id.event)))))
 }
 
-/// Writes a delivery's new state, and moves it from where it waited to where it waits now.
+/// Tells whether a delivery without a record waits for its first attempt.
+pub(super) fn is_first_queued(
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    id: &DeliveryId,
+) -> Result<bool, StoreError> {
+    let queued = get(&keys::queued(&id.subscription, Place::First(id.event)))?;
+    Ok(queued.is_some() || get(&keys::behind(&id.subscription, id.event))?.is_some())
+}
+
+/// Writes a delivery's new stage, and moves it from where it waited to where it waits now.
 pub(super) fn move_to(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
     id: &DeliveryId,
     mut record: DeliveryRecord,
     place: Option<Place>,
-    state: DeliveryState,
-) {
-    if let Some(place) = place {
-        transaction.delete(keys::queued(&id.subscription, place));
+    stage: Stage,
+) -> Result<(), StoreError> {
+    let dead = keys::dead(&id.subscription, id.event);
+    if matches!(record.stage, Stage::Dead(..)) {
+        transaction.delete(dead.clone());
     }
-    if matches!(record.state, DeliveryState::Dead { .. }) {
-        transaction.delete(keys::dead(&id.subscription, id.event));
+    record.stage = stage;
+    if matches!(record.stage, Stage::Dead(..)) {
+        transaction.put(dead, Vec::new());
     }
-    record.state = state;
-    if matches!(record.state, DeliveryState::Dead { .. }) {
-        transaction.put(keys::dead(&id.subscription, id.event), Vec::new());
-    }
-    if let Some(place) = record.place(id.event) {
-        transaction.put(keys::queued(&id.subscription, place), Vec::new());
-        announce(transaction, core, vec![(id.subscription.clone(), place)]);
-    }
+    relocate(transaction, core, id, place, record.place(id.event))?;
     put_whole(transaction, keys::delivery(&id.subscription, id.event), &record.encode());
+    Ok(())
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::batches::{deciding, describe, take_out};
 use super::committer::Transaction;
-use super::deliveries::{current, move_to, read_record};
+use super::deliveries::{current, is_first_queued, move_to, read_record};
 use super::keys::{KeyRange, Place};
 use super::leases::lock;
 use super::polls::parse;
-use super::record::{DeliveryRecord, EventHead, decode_detail};
+use super::record::{DeliveryRecord, EventHead, Stage, decode_detail};
 use super::value::{assemble, damaged, load, unseal_whole};
 use super::{Core, EmbeddedStore, keys, listing, put_whole};
-use crate::model::delivery::{Attempt, Delivery, DeliveryState};
+use crate::model::delivery::{Attempt, Delivery};
 use crate::model::event::RoutedEvent;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::poll_record::PollRecord;
@@ -43,22 +44,9 @@ impl HistoryStore for EmbeddedStore {
         let id = id.clone();
         self.read(move |kv, _| {
             let Some(record) = read_record_or_first(kv, &id)? else { return Ok(None) };
-            let delivery = record.delivery(id.clone());
-            let mut attempts = Vec::with_capacity(record.attempts.len());
-            for (index, mut stored) in record.attempts.into_iter().enumerate() {
-                let mut detail = Vec::new();
-                for part in 0..stored.detail_parts {
-                    let key = keys::detail(&id.subscription, id.event, index, part);
-                    let value = kv.get(&key)?.ok_or_else(|| damaged(&key, "it is missing"))?;
-                    detail.extend_from_slice(unseal_whole(&key, &value)?);
-                }
-                if stored.detail_parts > 0 {
-                    let key = keys::delivery(&id.subscription, id.event);
-                    decode_detail(&key, &detail, &mut stored.attempt)?;
-                }
-                attempts.push(stored.attempt);
-            }
-            Ok(Some((delivery, attempts)))
+            let delivery = describe(kv, id.clone(), record.clone())?;
+            let (of, record) = deciding(|key| kv.get(key), &id, record)?;
+            Ok(Some((delivery, read_attempts(kv, &of, record)?)))
         })
         .await
     }
@@ -126,7 +114,7 @@ impl HistoryStore for EmbeddedStore {
                 some.iter().map(|&event| DeliveryId { event, subscription: subscription.clone() }).collect();
             replayed += self
                 .commit(move |transaction, core| {
-                    let is_dead = |record: &DeliveryRecord| matches!(record.state, DeliveryState::Dead { .. });
+                    let is_dead = |record: &DeliveryRecord| matches!(record.stage, Stage::Dead(..));
                     let mut count = 0;
                     for id in &ids {
                         count += usize::from(replay_one(transaction, core, id, now, is_dead)?);
@@ -141,18 +129,22 @@ impl HistoryStore for EmbeddedStore {
     async fn lane_counts(&self, subscription: &SubscriptionName, most: usize) -> Result<LaneCounts, StoreError> {
         let subscription = subscription.clone();
         self.read(move |kv, _| {
-            let count = |range: KeyRange| {
+            let count = |ranges: &[KeyRange]| {
                 let mut count = 0;
-                walk(kv, &range, Order::Ascending, |_, _| {
-                    count = (count + 1).min(most);
-                    Ok(count < most)
-                })?;
+                for range in ranges {
+                    walk(kv, range, Order::Ascending, |_, _| {
+                        count = (count + 1).min(most);
+                        Ok(count < most)
+                    })?;
+                }
                 Ok::<_, StoreError>(count)
             };
+            let (first, behind) = (keys::queued_first(&subscription, None), keys::behind_before(&subscription, None));
+            let (again, later) = (keys::queued_again(&subscription, None), keys::laters(&subscription));
             Ok(LaneCounts {
-                waiting: count(keys::queued_first(&subscription, None))?,
-                retrying: count(keys::queued_again(&subscription, None))?,
-                dead: count(keys::dead_before(&subscription, None))?,
+                waiting: count(&[first, behind])?,
+                retrying: count(&[again, later])?,
+                dead: count(&[keys::dead_before(&subscription, None)])?,
             })
         })
         .await
@@ -239,8 +231,26 @@ pub(super) fn read_record_or_first(kv: &dyn KeyValue, id: &DeliveryId) -> Result
     if let Some(record) = read_record(|key| kv.get(key), id)? {
         return Ok(Some(record));
     }
-    let waits = kv.get(&keys::queued(&id.subscription, Place::First(id.event)))?.is_some();
-    Ok(waits.then(|| DeliveryRecord::first(id.event)))
+    Ok(is_first_queued(|key| kv.get(key), id)?.then(|| DeliveryRecord::first(id.event)))
+}
+
+/// Returns the attempts that a record has, with what lies beside it.
+fn read_attempts(kv: &dyn KeyValue, id: &DeliveryId, record: DeliveryRecord) -> Result<Vec<Attempt>, StoreError> {
+    let mut attempts = Vec::with_capacity(record.attempts.len());
+    for (number, mut stored) in (record.first_kept()..).zip(record.attempts) {
+        let mut detail = Vec::new();
+        for part in 0..stored.detail_parts {
+            let key = keys::detail(&id.subscription, id.event, number, part);
+            let value = kv.get(&key)?.ok_or_else(|| damaged(&key, "it is missing"))?;
+            detail.extend_from_slice(unseal_whole(&key, &value)?);
+        }
+        if stored.detail_parts > 0 {
+            let key = keys::delivery(&id.subscription, id.event);
+            decode_detail(&key, &detail, &mut stored.attempt)?;
+        }
+        attempts.push(stored.attempt);
+    }
+    Ok(attempts)
 }
 
 /// Queues an event for a subscription, whether it went there before or not; tells whether there is such an event.
@@ -257,8 +267,8 @@ pub(super) fn send_one(
         return Ok(false);
     }
     transaction.put(keys::added(id.event, &id.subscription), Vec::new());
-    let record = DeliveryRecord::first(id.event);
-    move_to(transaction, core, id, record, None, DeliveryState::Pending { due: now });
+    let record = DeliveryRecord { since: now, ..DeliveryRecord::first(id.event) };
+    move_to(transaction, core, id, record, None, Stage::Again(now))?;
     Ok(true)
 }
 
@@ -279,7 +289,10 @@ fn replay_one(
         transaction.when_durable(move || core.wakes.wake(&subscription));
         return Ok(true);
     }
-    record.failures = 0;
-    move_to(transaction, core, id, record, place, DeliveryState::Pending { due: now });
+    if let Stage::Joined(event) = record.stage {
+        take_out(transaction, &DeliveryId { event, ..id.clone() }, id.event)?;
+    }
+    (record.failures, record.since) = (0, now);
+    move_to(transaction, core, id, record, place, Stage::Again(now))?;
     Ok(true)
 }

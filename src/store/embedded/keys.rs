@@ -29,10 +29,22 @@ const RECORD: u8 = 0;
 const RUNNING: u8 = 1;
 const REQUEST: u8 = 2;
 
+const LANE_ORDER: u8 = b'B';
+const MEMBERS: u8 = b'J';
+const JOINED: u8 = b'j';
+
 const FIRST: u8 = 0;
 const AGAIN: u8 = 1;
+const BEHIND: u8 = 2;
+const BEHIND_OF: u8 = 3;
+const HEAD: u8 = 4;
+const LATER: u8 = 5;
 
-/// Where a delivery waits: the first attempts by event, the others by when they fall due.
+/// What tells the items of a lane apart.
+pub(super) type Item = [u8; 16];
+
+/// Where a delivery waits: the first attempts by event, the others by when they fall due. In a lane with an order it may
+/// lie aside for another one meanwhile; see `order`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     First(EventId),
@@ -44,6 +56,14 @@ impl Place {
     pub fn event(self) -> EventId {
         match self {
             Self::First(event) | Self::Again(_, event) => event,
+        }
+    }
+
+    /// Returns when the delivery falls due.
+    pub fn due(self) -> Timestamp {
+        match self {
+            Self::First(event) => event.time(),
+            Self::Again(due, _) => due,
         }
     }
 }
@@ -205,6 +225,61 @@ pub(super) fn queued_again(subscription: &SubscriptionName, from: Option<(Timest
     KeyRange { from, to: all.to }
 }
 
+/// A first attempt that waits for another delivery of its item, by its event.
+pub(super) fn behind(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {
+    named(QUEUE, subscription.as_str(), &[&[BEHIND], event.as_bytes()])
+}
+
+/// A subscription's first attempts that wait for other deliveries, of events before this one, or all.
+pub(super) fn behind_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
+    bounded(named(QUEUE, subscription.as_str(), &[&[BEHIND]]), before)
+}
+
+/// A first attempt that waits for another delivery of its item, by the item.
+pub(super) fn behind_of(subscription: &SubscriptionName, item: &Item, event: EventId) -> Vec<u8> {
+    named(QUEUE, subscription.as_str(), &[&[BEHIND_OF], item, event.as_bytes()])
+}
+
+/// An item's first attempts that wait for other deliveries of it, of events before this one, or all.
+pub(super) fn behind_of_before(subscription: &SubscriptionName, item: &Item, before: Option<EventId>) -> KeyRange {
+    of_item(BEHIND_OF, subscription, item, before)
+}
+
+/// Of an item's deliveries that wait for another attempt, the one that the others wait for.
+pub(super) fn head(subscription: &SubscriptionName, item: &Item) -> Vec<u8> {
+    named(QUEUE, subscription.as_str(), &[&[HEAD], item])
+}
+
+/// All heads of a lane.
+pub(super) fn heads(subscription: &SubscriptionName) -> KeyRange {
+    all_below(named(QUEUE, subscription.as_str(), &[&[HEAD]]))
+}
+
+/// Another attempt that waits for the head of its item.
+pub(super) fn later(subscription: &SubscriptionName, item: &Item, event: EventId) -> Vec<u8> {
+    named(QUEUE, subscription.as_str(), &[&[LATER], item, event.as_bytes()])
+}
+
+/// All attempts of an item that wait for its head.
+pub(super) fn later_of(subscription: &SubscriptionName, item: &Item) -> KeyRange {
+    of_item(LATER, subscription, item, None)
+}
+
+/// All attempts of a lane that wait for a head.
+pub(super) fn laters(subscription: &SubscriptionName) -> KeyRange {
+    all_below(named(QUEUE, subscription.as_str(), &[&[LATER]]))
+}
+
+fn of_item(kind: u8, subscription: &SubscriptionName, item: &Item, before: Option<EventId>) -> KeyRange {
+    let key = |event: EventId| named(QUEUE, subscription.as_str(), &[&[kind], item, event.as_bytes()]);
+    KeyRange { from: key(EventId::from_bytes([0; 16])), to: key(before.unwrap_or(EventId::LAST)) }
+}
+
+/// The order that a lane is arranged by.
+pub(super) fn lane_order(subscription: &SubscriptionName) -> Vec<u8> {
+    named(LANE_ORDER, subscription.as_str(), &[])
+}
+
 /// All that waits for the subscriptions after this one, or for any.
 pub(super) fn queued_after(subscription: Option<&SubscriptionName>) -> KeyRange {
     let from = subscription.map_or(vec![QUEUE], |name| all_below(named(QUEUE, name.as_str(), &[])).to);
@@ -245,9 +320,23 @@ pub(super) fn deliveries_before(subscription: &SubscriptionName, before: Option<
 }
 
 /// A part of what an attempt's answer said, if that is too long for the delivery's record.
-pub(super) fn detail(subscription: &SubscriptionName, event: EventId, attempt: usize, part: u16) -> Vec<u8> {
-    let attempt = attempt as u32;
+pub(super) fn detail(subscription: &SubscriptionName, event: EventId, attempt: u32, part: u16) -> Vec<u8> {
     named(DETAIL, subscription.as_str(), &[event.as_bytes(), &attempt.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// A part of the list of events whose deliveries were joined to this event's.
+pub(super) fn members(subscription: &SubscriptionName, event: EventId, part: u16) -> Vec<u8> {
+    named(MEMBERS, subscription.as_str(), &[event.as_bytes(), &part.to_be_bytes()])
+}
+
+/// What finds a delivery that was joined to another one.
+pub(super) fn joined(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {
+    named(JOINED, subscription.as_str(), &[event.as_bytes()])
+}
+
+/// What finds a subscription's deliveries that were joined to others, of events before this one, or all.
+pub(super) fn joined_before(subscription: &SubscriptionName, before: Option<EventId>) -> KeyRange {
+    bounded(named(JOINED, subscription.as_str(), &[]), before)
 }
 
 pub(super) fn dead(subscription: &SubscriptionName, event: EventId) -> Vec<u8> {

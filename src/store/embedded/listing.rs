@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::batches::describe;
 use super::history::{read_added, read_event, read_record_or_first, walk};
 use super::keys::{self, KeyRange};
 use super::record::{DeliveryRecord, EventHead};
@@ -10,7 +11,7 @@ use crate::model::delivery::Delivery;
 use crate::model::event::RoutedEvent;
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::store::kv::{KeyValue, Order};
-use crate::store::{DeliveryQuery, DeliveryStateName, EventQuery, Page, StoreError};
+use crate::store::{DeliveryQuery, EventQuery, Page, StoreError};
 
 /// How many entries one part of a list looks at, if its limit is not greater.
 const LOOKED_AT: usize = 2_000;
@@ -18,7 +19,7 @@ const LOOKED_AT: usize = 2_000;
 /// How many bytes of events it reads.
 const BYTES_READ: usize = 16 << 20;
 
-/// How many entries of each of two lists are read before they are merged.
+/// How many entries of each of some lists are read before they are merged.
 const STRETCH: usize = 256;
 
 /// How many entries of all lists are read before they are merged.
@@ -62,7 +63,7 @@ pub(super) fn events(kv: &dyn KeyValue, query: &EventQuery) -> Result<Page<Route
 /// Returns a part of the list of deliveries.
 pub(super) fn deliveries(kv: &dyn KeyValue, query: &DeliveryQuery) -> Result<Page<Delivery, DeliveryId>, StoreError> {
     let mut listing = Listing { query, found: Vec::new(), room: Room::new(query.limit), last: None };
-    let is_dead = query.state == Some(DeliveryStateName::Dead) || query.state.is_none() && query.reason.is_some();
+    let is_dead = query.asks_for_dead();
     match &query.subscription {
         _ if query.limit == 0 => {}
         Some(subscription) if is_dead => listing.dead(kv, subscription)?,
@@ -113,14 +114,15 @@ impl Listing<'_> {
     }
 
     /// Takes in a delivery if it is asked for; tells whether to go on.
-    fn offer(&mut self, kv: &dyn KeyValue, delivery: Delivery) -> Result<bool, StoreError> {
+    fn offer(&mut self, kv: &dyn KeyValue, id: DeliveryId, record: DeliveryRecord) -> Result<bool, StoreError> {
         let query = self.query;
-        if query.before.as_ref().is_some_and(|before| delivery.id >= *before) {
+        if query.before.as_ref().is_some_and(|before| id >= *before) {
             return Ok(true);
         }
         self.room.looked_at_one();
-        self.last = Some(delivery.id.clone());
-        if query.wants(&delivery.state) && query.filter.spans(delivery.id.event) && self.is_of_kind(kv, &delivery)? {
+        self.last = Some(id.clone());
+        let delivery = describe(kv, id, record)?;
+        if query.wants(&delivery) && query.filter.spans(delivery.id.event) && self.is_of_kind(kv, &delivery)? {
             self.found.push(delivery);
         }
         Ok(self.goes_on())
@@ -163,7 +165,7 @@ impl Listing<'_> {
 
     fn offer_recorded(&mut self, kv: &dyn KeyValue, id: DeliveryId) -> Result<bool, StoreError> {
         match read_record_or_first(kv, &id)? {
-            Some(record) => self.offer(kv, record.delivery(id)),
+            Some(record) => self.offer(kv, id, record),
             None => Ok(true),
         }
     }
@@ -203,7 +205,7 @@ impl Listing<'_> {
         }
     }
 
-    /// Goes through those that have a record and those that wait for their first attempt side by side.
+    /// Goes through those that have a record and those that wait for their first attempt, in two places, side by side.
     fn of_subscription(&mut self, kv: &dyn KeyValue, subscription: &SubscriptionName) -> Result<(), StoreError> {
         let mut bound = self.bound_after();
         loop {
@@ -231,12 +233,14 @@ impl Listing<'_> {
             read(&self.since_first(records, |event| keys::delivery(subscription, event)), true)?;
             let queued = keys::queued_first_before(subscription, bound);
             read(&self.since_first(queued, |event| keys::queued(subscription, keys::Place::First(event))), false)?;
+            let behind = keys::behind_before(subscription, bound);
+            read(&self.since_first(behind, |event| keys::behind(subscription, event)), false)?;
             for (event, record) in stretch.into_iter().rev() {
                 if known_to.is_some_and(|known_to| event < known_to) {
                     break;
                 }
                 let id = DeliveryId { event, subscription: subscription.clone() };
-                if !self.offer(kv, record.delivery(id))? {
+                if !self.offer(kv, id, record)? {
                     return Ok(());
                 }
             }

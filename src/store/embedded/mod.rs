@@ -1,11 +1,14 @@
 //! The store on one machine: everything that the traits ask for, over any [`KeyValue`].
 
+mod batches;
+mod claims;
 mod committer;
 mod deliveries;
 mod history;
 mod keys;
 mod leases;
 mod listing;
+mod order;
 mod polls;
 mod prune;
 mod record;

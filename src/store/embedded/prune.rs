@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::batches::{deciding, take_out};
 use super::committer::{MOST_OPERATIONS, Transaction};
 use super::deliveries::{read_lane, read_record};
 use super::history::walk;
-use super::keys::Place;
 use super::leases::lock;
-use super::record::{DeliveryRecord, EventHead};
+use super::order::relocate;
+use super::record::{DeliveryRecord, EventHead, Stage};
 use super::value::{Body, Reference, assemble, damaged, unseal, unseal_whole};
 use super::{Core, EmbeddedStore, keys, put_whole};
-use crate::model::delivery::DeliveryState;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
 use crate::store::kv::{Batch, KeyValue, Order};
@@ -191,7 +191,7 @@ fn candidates(
 /// deliveries it had.
 fn remove(
     transaction: &mut Transaction<'_>,
-    core: &Core,
+    core: &Arc<Core>,
     candidate: Candidate,
     abandoned: &BTreeSet<SubscriptionName>,
     now: Timestamp,
@@ -207,50 +207,71 @@ fn remove(
     }
     subscriptions.sort_unstable();
     subscriptions.dedup();
+    let mut over = Vec::with_capacity(subscriptions.len());
+    for subscription in subscriptions {
+        let delivery = DeliveryId { event: id, subscription };
+        let record = read_record(|key| transaction.get(key), &delivery)?;
+        let record = record.unwrap_or_else(|| DeliveryRecord::first(id));
+        // While others are joined to it, it is needed.
+        let is_over = record.members == 0 && {
+            let (of, record) = deciding(|key| transaction.get(key), &delivery, record.clone())?;
+            match record.stage {
+                Stage::First | Stage::Again(_) | Stage::Joined(_) => {
+                    abandoned.contains(&of.subscription)
+                        && !lock(&core.leases.lane(&of.subscription)).is_held(of.event, now)
+                }
+                Stage::Delivered(at) => at < now - retention.delivered,
+                Stage::Dead(at, _) => at < now - retention.dead,
+            }
+        };
+        if !is_over {
+            return Ok(None);
+        }
+        over.push((delivery, record));
+    }
+    let count = over.len();
+    for (delivery, record) in over {
+        remove_delivery(transaction, core, &delivery, &record)?;
+    }
     let mut batch = Batch::default();
     batch.delete(keys::event(id));
     batch.delete(keys::event_of_connector(&connector, id));
     for (key, _) in added {
         batch.delete(key);
     }
-    for subscription in &subscriptions {
-        let delivery = DeliveryId { event: id, subscription: subscription.clone() };
-        let record = read_record(|key| transaction.get(key), &delivery)?;
-        let record = record.unwrap_or_else(|| DeliveryRecord::first(id));
-        let is_over = match record.state {
-            DeliveryState::Pending { .. } => {
-                abandoned.contains(subscription) && !lock(&core.leases.lane(subscription)).is_held(id, now)
-            }
-            DeliveryState::Delivered { at } => at < now - retention.delivered,
-            DeliveryState::Dead { at, .. } => at < now - retention.dead,
-        };
-        if !is_over {
-            return Ok(None);
-        }
-        batch.delete(keys::delivery(subscription, id));
-        match record.state {
-            DeliveryState::Pending { .. } => {
-                batch.delete(keys::queued(subscription, Place::First(id)));
-                record.place(id).into_iter().for_each(|place| batch.delete(keys::queued(subscription, place)));
-            }
-            DeliveryState::Dead { .. } => batch.delete(keys::dead(subscription, id)),
-            DeliveryState::Delivered { .. } => {}
-        }
-        for (index, stored) in record.attempts.iter().enumerate() {
-            for part in 0..stored.detail_parts {
-                batch.delete(keys::detail(subscription, id, index, part));
-            }
-        }
-    }
-    // A lease that ended and was not taken over is good for nothing now.
-    for subscription in &subscriptions {
-        lock(&core.leases.lane(subscription)).settled(id);
-    }
     if let Some(reference) = pieces {
         reference.delete(&mut batch);
     }
     transaction.append(batch);
-    Ok(Some(subscriptions.len()))
+    Ok(Some(count))
+}
+
+fn remove_delivery(
+    transaction: &mut Transaction<'_>,
+    core: &Arc<Core>,
+    id: &DeliveryId,
+    record: &DeliveryRecord,
+) -> Result<(), StoreError> {
+    let DeliveryId { event, subscription } = id;
+    if let Some(place) = record.place(*event) {
+        relocate(transaction, core, id, Some(place), None)?;
+    }
+    if let Stage::Joined(first) = record.stage {
+        take_out(transaction, &DeliveryId { event: first, ..id.clone() }, *event)?;
+    }
+    transaction.delete(keys::delivery(subscription, *event));
+    transaction.delete(keys::dead(subscription, *event));
+    for part in 0..record.member_parts {
+        transaction.delete(keys::members(subscription, *event, part));
+    }
+    for (number, stored) in (record.first_kept()..).zip(&record.attempts) {
+        for part in 0..stored.detail_parts {
+            transaction.delete(keys::detail(subscription, *event, number, part));
+        }
+    }
+    // A lease that ended and was not taken over is good for nothing now.
+    lock(&core.leases.lane(subscription)).settled(*event);
+    Ok(())
 }
 
 /// Looks for the first group of pieces that nothing refers to; returns where to go on, and the removal of (a part of)

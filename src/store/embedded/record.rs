@@ -1,21 +1,34 @@
 //! How events and deliveries are written.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
 use super::super::StoreError;
-use super::keys::Place;
+use super::keys::{self, Item, Place};
 use super::value::{Decoder, Encoder, LARGEST_PIECE, damaged};
-use crate::model::delivery::{Attempt, AttemptFailure, DeathReason, Delivery, DeliveryState, FailureClass};
+use crate::model::delivery::{Attempt, AttemptFailure, DeathReason, Delivery, DeliveryState, FailureClass, Phases};
 use crate::model::event::{Event, RoutedEvent};
+use crate::model::fingerprint::KeyHash;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::time::Timestamp;
+use crate::store::ATTEMPTS_KEPT;
 
 /// Answers and failures with more bytes are not written into the delivery's record but beside it.
 const LARGEST_DETAIL: usize = 1024;
 
-/// A record with more bytes takes no further details, however short.
-const LARGEST_RECORD: usize = 4 * 1024;
+/// Details that would make all those of a record longer are written beside it, however short they are.
+const LARGEST_DETAILS: usize = 2 * 1024;
+
+/// What a record begins with, other than one of the first format, which begins with one of its stages.
+const FORMAT: u8 = 128;
+
+/// The numbers of stages that the first format does not have.
+const FIRST: u8 = 7;
+const JOINED: u8 = 8;
 
 /// Returns an event's body: its connector, the subscriptions that it goes to, and its JSON.
 pub(super) fn encode_event(routed: &RoutedEvent) -> Vec<u8> {
@@ -49,6 +62,21 @@ impl<'b> EventHead<'b> {
         read().ok_or_else(|| damaged(key, "its head cannot be read"))
     }
 
+    /// Reads what item the event is about: the hash of its connector, element and key.
+    pub fn item(&self, key: &[u8]) -> Result<Item, StoreError> {
+        #[derive(Serialize, Deserialize)]
+        struct About {
+            connector: ConnectorName,
+            #[serde(default)]
+            element: Option<Box<RawValue>>,
+            key: String,
+        }
+        let about: About = serde_json::from_slice(self.json)
+            .map_err(|error| damaged(key, format!("its JSON cannot be read: {error}")))?;
+        let text = serde_json::to_string(&about).expect("an item is written to memory without errors");
+        Ok(KeyHash::of(&text).0)
+    }
+
     /// Reads the event itself.
     pub fn event(self, key: &[u8]) -> Result<RoutedEvent, StoreError> {
         let event: Event = serde_json::from_slice(self.json)
@@ -57,13 +85,34 @@ impl<'b> EventHead<'b> {
     }
 }
 
-/// A delivery that was settled or replayed at least once. Until then its place in the queue says everything.
+/// A delivery that was settled, replayed or joined at least once. Until then its place in the queue says everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DeliveryRecord {
-    /// Where it stands; `None` while it waits for its first attempt.
-    pub state: DeliveryState,
+    pub stage: Stage,
+    /// When it was queued or last replayed.
+    pub since: Timestamp,
     pub failures: u32,
+    /// How many attempts were made.
+    pub attempted: u32,
+    /// The last ones.
     pub attempts: Vec<StoredAttempt>,
+    /// How many deliveries were joined to it and are still.
+    pub members: u32,
+    /// In how many parts the list of these lies beside the record.
+    pub member_parts: u16,
+}
+
+/// How far a delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits for its first attempt.
+    First,
+    /// It waits for another attempt.
+    Again(Timestamp),
+    Delivered(Timestamp),
+    Dead(Timestamp, DeathReason),
+    /// It is a part of the delivery of this event.
+    Joined(EventId),
 }
 
 /// An attempt as its delivery's record has it.
@@ -74,28 +123,63 @@ pub(super) struct StoredAttempt {
     pub detail_parts: u16,
 }
 
+/// What lies beside a record and has to be written or removed with it.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// The number of the attempt that was added, counted from 0, and the parts of its detail.
+    pub added: (u32, Vec<Vec<u8>>),
+    /// The number of the attempt that is no longer kept, and in how many parts its detail is.
+    pub dropped: Option<(u32, u16)>,
+}
+
 impl DeliveryRecord {
     /// Returns the record of a delivery that waits for its first attempt.
     pub fn first(event: EventId) -> Self {
-        Self { state: DeliveryState::Pending { due: event.time() }, failures: 0, attempts: Vec::new() }
+        Self {
+            stage: Stage::First,
+            since: event.time(),
+            failures: 0,
+            attempted: 0,
+            attempts: Vec::new(),
+            members: 0,
+            member_parts: 0,
+        }
     }
 
     /// Returns where the delivery waits, if it does.
     pub fn place(&self, event: EventId) -> Option<Place> {
-        match self.state {
-            DeliveryState::Pending { due } => Some(Place::Again(due, event)),
+        match self.stage {
+            Stage::First => Some(Place::First(event)),
+            Stage::Again(due) => Some(Place::Again(due, event)),
             _ => None,
         }
     }
 
-    /// Returns what people see of it.
+    /// Returns what people see of it, if it is not a part of another delivery.
     pub fn delivery(&self, id: DeliveryId) -> Delivery {
+        let state = match self.stage {
+            Stage::First => DeliveryState::Pending { due: id.event.time() },
+            Stage::Joined(first) => DeliveryState::Pending { due: first.time() },
+            Stage::Again(due) => DeliveryState::Pending { due },
+            Stage::Delivered(at) => DeliveryState::Delivered { at },
+            Stage::Dead(at, reason) => DeliveryState::Dead { at, reason },
+        };
         let last = self.attempts.last().map(|stored| stored.attempt.outcome());
-        Delivery { id, state: self.state.clone(), attempts: self.attempts.len() as u32, last }
+        Delivery { id, state, attempts: self.attempted, last, joined_to: None, members: self.members }
     }
 
-    /// Adds an attempt. Returns the parts of its detail if that is too long to be written into the record.
-    pub fn add(&mut self, attempt: Attempt) -> Vec<Vec<u8>> {
+    /// Returns the number of the first attempt that is kept, counted from 0.
+    pub fn first_kept(&self) -> u32 {
+        self.attempted - self.attempts.len() as u32
+    }
+
+    /// Adds an attempt. Its detail is written beside the record if it is too long, and the oldest attempt is dropped if
+    /// there are too many.
+    pub fn add(&mut self, attempt: Attempt) -> Beside {
+        let mut beside = Beside::default();
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            beside.dropped = Some((self.first_kept(), self.attempts.remove(0).detail_parts));
+        }
         let length = detail_length(&attempt);
         let present: usize = self
             .attempts
@@ -104,71 +188,167 @@ impl DeliveryRecord {
             .map(|stored| detail_length(&stored.attempt))
             .sum();
         let mut parts = Vec::new();
-        if length > 0 && (length > LARGEST_DETAIL || present + length > LARGEST_RECORD) {
+        if length > 0 && (length > LARGEST_DETAIL || present + length > LARGEST_DETAILS) {
             let mut encoder = Encoder::default();
             encode_detail(&attempt, &mut encoder);
             parts.extend(encoder.0.chunks(LARGEST_PIECE).map(<[u8]>::to_vec));
         }
         self.attempts.push(StoredAttempt { attempt, detail_parts: parts.len() as u16 });
-        parts
+        beside.added = (self.attempted, parts);
+        self.attempted += 1;
+        beside
     }
 
     /// Returns the bytes that stand for it in the store.
     pub fn encode(&self) -> Vec<u8> {
         let mut encoder = Encoder::default();
-        let (state, at) = match self.state {
-            DeliveryState::Pending { due } => (0, due),
-            DeliveryState::Delivered { at } => (1, at),
-            DeliveryState::Dead { at, reason: DeathReason::Exhausted } => (2, at),
-            DeliveryState::Dead { at, reason: DeathReason::Gone } => (3, at),
-            DeliveryState::Dead { at, reason: DeathReason::Unsendable } => (4, at),
-            DeliveryState::Dead { at, reason: DeathReason::TooLarge } => (5, at),
-            DeliveryState::Dead { at, reason: DeathReason::Refused } => (6, at),
+        encoder.u8(FORMAT);
+        let (stage, at) = match self.stage {
+            Stage::Again(due) => (0, due),
+            Stage::Delivered(at) => (1, at),
+            Stage::Dead(at, DeathReason::Exhausted) => (2, at),
+            Stage::Dead(at, DeathReason::Gone) => (3, at),
+            Stage::Dead(at, DeathReason::Unsendable) => (4, at),
+            Stage::Dead(at, DeathReason::TooLarge) => (5, at),
+            Stage::Dead(at, DeathReason::Refused) => (6, at),
+            Stage::First => (FIRST, Timestamp::EPOCH),
+            Stage::Joined(_) => (JOINED, Timestamp::EPOCH),
         };
-        encoder.u8(state);
+        encoder.u8(stage);
         encoder.i64(at.as_millis());
+        if let Stage::Joined(first) = self.stage {
+            encoder.0.extend_from_slice(first.as_bytes());
+        }
+        encoder.i64(self.since.as_millis());
         encoder.u32(self.failures);
-        encoder.u32(self.attempts.len() as u32);
-        for StoredAttempt { attempt, detail_parts } in &self.attempts {
-            encoder.u32(attempt.number);
-            encoder.i64(attempt.started_at.as_millis());
-            encoder.u64(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX));
-            encoder.u16(attempt.status.unwrap_or(0));
-            encoder.u8(attempt.failure.as_ref().map_or(0, |failure| class_number(failure.class)));
-            encoder.u16(*detail_parts);
-            if *detail_parts == 0 {
-                encode_detail(attempt, &mut encoder);
-            }
+        encoder.u32(self.members);
+        encoder.u16(self.member_parts);
+        encoder.u32(self.attempted);
+        encoder.u16(self.attempts.len() as u16);
+        for stored in &self.attempts {
+            encode_attempt(stored, &mut encoder);
         }
         encoder.0
     }
 
     pub fn decode(key: &[u8], body: &[u8]) -> Result<Self, StoreError> {
-        Self::read(&mut Decoder(body)).ok_or_else(|| damaged(key, "its fields cannot be read"))
+        let read = match body {
+            [FORMAT, rest @ ..] => Self::read(&mut Decoder(rest)),
+            _ => keys::event_of(key).and_then(|event| Self::read_first_format(&mut Decoder(body), event)),
+        };
+        read.ok_or_else(|| damaged(key, "its fields cannot be read"))
     }
 
     fn read(decoder: &mut Decoder<'_>) -> Option<Self> {
-        let state = decoder.u8()?;
-        let at = Timestamp::from_millis(decoder.i64()?);
-        let dead = |reason| DeliveryState::Dead { at, reason };
-        let state = match state {
-            0 => DeliveryState::Pending { due: at },
-            1 => DeliveryState::Delivered { at },
-            2 => dead(DeathReason::Exhausted),
-            3 => dead(DeathReason::Gone),
-            4 => dead(DeathReason::Unsendable),
-            5 => dead(DeathReason::TooLarge),
-            6 => dead(DeathReason::Refused),
-            _ => return None,
-        };
+        let stage = read_stage(decoder)?;
+        let since = Timestamp::from_millis(decoder.i64()?);
         let failures = decoder.u32()?;
-        let count = decoder.u32()?;
-        let attempts = (0..count).map(|_| read_attempt(decoder)).collect::<Option<_>>()?;
-        Some(Self { state, failures, attempts })
+        let (members, member_parts) = (decoder.u32()?, decoder.u16()?);
+        let attempted = decoder.u32()?;
+        let count = decoder.u16()?;
+        let attempts: Vec<_> = (0..count).map(|_| read_attempt(decoder)).collect::<Option<_>>()?;
+        let is_sound = attempted as usize >= attempts.len();
+        is_sound.then_some(Self { stage, since, failures, attempted, attempts, members, member_parts })
+    }
+
+    /// Reads what was written before deliveries could be joined.
+    fn read_first_format(decoder: &mut Decoder<'_>, event: EventId) -> Option<Self> {
+        let stage = read_stage(decoder).filter(|stage| !matches!(stage, Stage::First | Stage::Joined(_)))?;
+        let failures = decoder.u32()?;
+        let attempted = decoder.u32()?;
+        let attempts = (0..attempted).map(|_| read_attempt_of_first_format(decoder)).collect::<Option<_>>()?;
+        Some(Self { stage, failures, attempted, attempts, ..Self::first(event) })
     }
 }
 
+fn read_stage(decoder: &mut Decoder<'_>) -> Option<Stage> {
+    let stage = decoder.u8()?;
+    let at = Timestamp::from_millis(decoder.i64()?);
+    Some(match stage {
+        0 => Stage::Again(at),
+        1 => Stage::Delivered(at),
+        2 => Stage::Dead(at, DeathReason::Exhausted),
+        3 => Stage::Dead(at, DeathReason::Gone),
+        4 => Stage::Dead(at, DeathReason::Unsendable),
+        5 => Stage::Dead(at, DeathReason::TooLarge),
+        6 => Stage::Dead(at, DeathReason::Refused),
+        FIRST => Stage::First,
+        JOINED => Stage::Joined(EventId::from_bytes(decoder.chunk()?)),
+        _ => return None,
+    })
+}
+
+/// The bits that say which fields an attempt has.
+const HAS_V4: u8 = 1;
+const HAS_V6: u8 = 2;
+const FIRST_PHASE: u8 = 4;
+
+fn encode_attempt(StoredAttempt { attempt, detail_parts }: &StoredAttempt, encoder: &mut Encoder) {
+    let Phases { dns, connect, tls, answer, body } = attempt.phases;
+    let phases = [dns, connect, tls, answer, body];
+    let mut present = match attempt.address {
+        None => 0,
+        Some(SocketAddr::V4(_)) => HAS_V4,
+        Some(SocketAddr::V6(_)) => HAS_V6,
+    };
+    for (index, _) in phases.iter().enumerate().filter(|(_, phase)| phase.is_some()) {
+        present |= FIRST_PHASE << index;
+    }
+    encoder.u8(present);
+    match attempt.address.map(|address| (address.ip(), address.port())) {
+        None => {}
+        Some((IpAddr::V4(ip), port)) => {
+            encoder.0.extend_from_slice(&ip.octets());
+            encoder.u16(port);
+        }
+        Some((IpAddr::V6(ip), port)) => {
+            encoder.0.extend_from_slice(&ip.octets());
+            encoder.u16(port);
+        }
+    }
+    for phase in phases.into_iter().flatten() {
+        encoder.u32(u32::try_from(phase.as_micros()).unwrap_or(u32::MAX));
+    }
+    encode_exchange(attempt, *detail_parts, encoder);
+}
+
 fn read_attempt(decoder: &mut Decoder<'_>) -> Option<StoredAttempt> {
+    let present = decoder.u8()?;
+    let ip: Option<IpAddr> = match present & (HAS_V4 | HAS_V6) {
+        HAS_V4 => Some(decoder.chunk::<4>()?.into()),
+        HAS_V6 => Some(decoder.chunk::<16>()?.into()),
+        _ => None,
+    };
+    let address = match ip {
+        Some(ip) => Some(SocketAddr::new(ip, decoder.u16()?)),
+        None => None,
+    };
+    let mut phases = [None; 5];
+    for (index, phase) in phases.iter_mut().enumerate() {
+        if present & FIRST_PHASE << index != 0 {
+            *phase = Some(Duration::from_micros(decoder.u32()?.into()));
+        }
+    }
+    let [dns, connect, tls, answer, body] = phases;
+    let mut stored = read_attempt_of_first_format(decoder)?;
+    stored.attempt.address = address;
+    stored.attempt.phases = Phases { dns, connect, tls, answer, body };
+    Some(stored)
+}
+
+fn encode_exchange(attempt: &Attempt, detail_parts: u16, encoder: &mut Encoder) {
+    encoder.u32(attempt.number);
+    encoder.i64(attempt.started_at.as_millis());
+    encoder.u64(u64::try_from(attempt.duration.as_millis()).unwrap_or(u64::MAX));
+    encoder.u16(attempt.status.unwrap_or(0));
+    encoder.u8(attempt.failure.as_ref().map_or(0, |failure| class_number(failure.class)));
+    encoder.u16(detail_parts);
+    if detail_parts == 0 {
+        encode_detail(attempt, encoder);
+    }
+}
+
+fn read_attempt_of_first_format(decoder: &mut Decoder<'_>) -> Option<StoredAttempt> {
     let (number, started_at) = (decoder.u32()?, Timestamp::from_millis(decoder.i64()?));
     let mut attempt = Attempt::begun(number, started_at);
     attempt.duration = Duration::from_millis(decoder.u64()?);

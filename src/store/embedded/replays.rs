@@ -6,14 +6,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::batches::{deciding, describe};
 use super::committer::Transaction;
 use super::deliveries::current;
 use super::history::{read_event, read_record_or_first, send_one, walk};
 use super::keys::KeyRange;
 use super::polls::parse;
-use super::record::DeliveryRecord;
 use super::value::{damaged, unseal_whole};
 use super::{Core, EmbeddedStore, keys, put_whole};
+use crate::model::delivery::Delivery;
 use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::model::replay::{Replay, ReplayId, ReplaySource, ReplayState, RequestMark, SettledAs};
 use crate::model::time::Timestamp;
@@ -242,14 +243,16 @@ fn ranges(replay: &Replay) -> Vec<KeyRange> {
     let (from, bound) = (replay.from(), Some(replay.bound()));
     let dead = |of| starting(keys::dead_before(of, bound), from, |event| keys::dead(of, event));
     let settled = |of| starting(keys::deliveries_before(of, bound), from, |event| keys::delivery(of, event));
-    let of_state = |of, state| vec![if state == SettledAs::Dead { dead(of) } else { settled(of) }];
+    let joined = |of| starting(keys::joined_before(of, bound), from, |event| keys::joined(of, event));
+    let of_state = |of, state| if state == SettledAs::Dead { vec![dead(of), joined(of)] } else { vec![settled(of)] };
     match &replay.selection.source {
         ReplaySource::Again { subscription, state } | ReplaySource::Copy { subscription, state: Some(state), .. } => {
             of_state(subscription, *state)
         }
         ReplaySource::Copy { subscription: of, state: None, .. } => {
             let first = keys::queued_first_before(of, bound);
-            vec![settled(of), starting(first, from, |event| keys::queued(of, keys::Place::First(event)))]
+            let behind = starting(keys::behind_before(of, bound), from, |event| keys::behind(of, event));
+            vec![settled(of), starting(first, from, |event| keys::queued(of, keys::Place::First(event))), behind]
         }
         ReplaySource::Backfill { .. } => match &replay.selection.filter.connector {
             Some(of) => {
@@ -303,12 +306,12 @@ fn judge(
     bytes: &mut usize,
 ) -> Result<Option<Candidate>, StoreError> {
     let record = |subscription: &SubscriptionName| {
-        read_record_or_first(kv, &DeliveryId { event, subscription: subscription.clone() })
+        let id = DeliveryId { event, subscription: subscription.clone() };
+        read_record_or_first(kv, &id)?.map(|record| describe(kv, id, record)).transpose()
     };
     if let ReplaySource::Copy { subscription, state, .. } = &replay.selection.source {
         let of_source = record(subscription)?;
-        let is_meant =
-            |source: &DeliveryRecord| state.is_none_or(|state| state.includes(&source.state, replay.created_at));
+        let is_meant = |source: &Delivery| state.is_none_or(|state| state.includes(&source.state, replay.created_at));
         if !of_source.as_ref().is_some_and(is_meant) {
             return Ok(None);
         }
@@ -328,7 +331,7 @@ fn judge(
 }
 
 /// Tells whether a replay wants to queue an event whose delivery to the target stands so.
-fn is_wanted(replay: &Replay, of_target: Option<&DeliveryRecord>) -> bool {
+fn is_wanted(replay: &Replay, of_target: Option<&Delivery>) -> bool {
     let is_settled =
         |state: SettledAs| of_target.is_some_and(|record| state.includes(&record.state, replay.created_at));
     match &replay.selection.source {
@@ -347,7 +350,13 @@ fn queue_one(
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let id = DeliveryId { event, subscription: replay.selection.target().clone() };
-    let of_target = current(transaction, &id)?.map(|(record, _)| record);
+    let of_target = match current(transaction, &id)? {
+        Some((record, _)) => {
+            let (of, record) = deciding(|key| transaction.get(key), &id, record)?;
+            Some(record.delivery(of))
+        }
+        None => None,
+    };
     if !is_wanted(replay, of_target.as_ref()) {
         return Ok(false);
     }

@@ -1,18 +1,19 @@
 //! What the push side needs, in memory.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::{MemoryStore, Place};
-use crate::model::delivery::DeliveryState;
 use crate::model::event::RoutedEvent;
-use crate::model::id::{DeliveryId, LeaseToken, SubscriptionName};
+use crate::model::id::{DeliveryId, EventId, LeaseToken, SubscriptionName};
+use crate::model::lane::Order;
 use crate::model::time::Timestamp;
 use crate::store::{
-    Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError, Verdict,
-    retries_among,
+    ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError,
+    Verdict, cannot_be_joined, is_turn_of_retries,
 };
 
 impl MemoryStore {
@@ -25,10 +26,14 @@ impl MemoryStore {
             .ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
         let at = attempt.started_at + attempt.duration;
         record.lease = None;
+        record.attempted += 1;
         record.attempts.push(attempt);
+        if record.attempts.len() > ATTEMPTS_KEPT {
+            record.attempts.remove(0);
+        }
         record.place = match verdict {
-            Verdict::Delivered => Place::Settled(DeliveryState::Delivered { at }),
-            Verdict::Dead(reason) => Place::Settled(DeliveryState::Dead { at, reason }),
+            Verdict::Delivered => Place::Delivered(at),
+            Verdict::Dead(reason) => Place::Dead(at, reason),
             Verdict::Retry(due) => Place::Again(due),
         };
         if verdict != Verdict::Delivered {
@@ -52,45 +57,76 @@ impl DeliveryStore for MemoryStore {
         now: Timestamp,
         claim: Claim,
     ) -> Result<Claimed, StoreError> {
-        let Claim { most, lease_for, .. } = claim;
         let mut inner = self.open()?;
         let inner = &mut *inner;
         let lane = inner.lanes.entry(subscription.clone()).or_default();
-        let mut first = Vec::new();
+        lane.order = claim.order;
+        if lane.order != Order::None {
+            for record in lane.deliveries.values_mut().filter(|record| !record.is_held(now)) {
+                record.lease = None;
+            }
+        }
+        let mut first = VecDeque::new();
         let mut again = Vec::new();
         for (&id, record) in lane.deliveries.iter().filter(|(_, record)| !record.is_held(now)) {
             match record.place {
-                Place::First => first.push(id),
-                Place::Again(due) if due <= now => again.push((due, id)),
+                Place::First if lane.is_next(id, &inner.events) => first.push_back(id),
+                Place::Again(due) if due <= now && lane.is_next(id, &inner.events) => again.push((due, id)),
                 _ => {}
             }
         }
         again.sort_unstable();
-        let reserved = retries_among(lane.claimed, most).min(again.len());
-        first.truncate(most - reserved);
-        again.truncate(most - first.len());
-        lane.claimed += (first.len() + again.len()) as u64;
+        let mut again: VecDeque<EventId> = again.into_iter().map(|(_, id)| id).collect();
 
-        let mut claimed = Vec::new();
-        for event in first.into_iter().chain(again.into_iter().map(|(_, id)| id)) {
+        let (mut first_tries, mut retries) = (Vec::new(), Vec::new());
+        let (mut count, mut bytes, mut is_full) = (0, 0, false);
+        while count < claim.most {
+            let is_retry = first.is_empty() || (!again.is_empty() && is_turn_of_retries(lane.claimed));
+            let (queue, taken) = if is_retry { (&mut again, &mut retries) } else { (&mut first, &mut first_tries) };
+            let Some(event) = queue.pop_front() else { break };
             let record = lane.deliveries.get_mut(&event).expect("it was found a moment ago");
+            let of = |id: &EventId| Arc::clone(&inner.events[id].event);
+            let (of_first, joined) = (of(&event), record.members.iter().map(of).collect::<Vec<_>>());
+            bytes += of_first.size() + joined.iter().map(|event| event.size()).sum::<usize>();
+            if count > 0 && bytes > claim.most_bytes {
+                is_full = true;
+                break;
+            }
+            count += 1;
+            lane.claimed += 1;
             let id = DeliveryId { event, subscription: subscription.clone() };
-            let lease = DeliveryLease { id, token: LeaseToken::new(), until: now + lease_for };
+            let lease = DeliveryLease { id, token: LeaseToken::new(), until: now + claim.lease_for };
             record.lease = Some(lease.clone());
-            claimed.push(ClaimedDelivery {
-                lease,
-                event: Arc::clone(&inner.events[&event].event),
-                joined: Vec::new(),
-                since: event.time(),
-                attempts: record.attempts.len() as u32,
-                failures: record.failures,
-            });
+            let (since, attempts, failures) = (record.since, record.attempted, record.failures);
+            taken.push(ClaimedDelivery { lease, event: of_first, joined, since, attempts, failures });
         }
-        Ok(Claimed { more: claimed.len() == most, deliveries: claimed })
+        first_tries.append(&mut retries);
+        let more = claim.order != Order::All && (is_full || count == claim.most);
+        Ok(Claimed { deliveries: first_tries, more })
     }
 
-    async fn join_deliveries(&self, first: &DeliveryLease, _others: Vec<DeliveryLease>) -> Result<(), StoreError> {
-        Err(StoreError::NotFound { what: format!("way to join delivery {} with others", first.id) })
+    async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError> {
+        let mut inner = self.open()?;
+        let lane = inner.lanes.entry(first.id.subscription.clone()).or_default();
+        let mut events = BTreeSet::new();
+        for lease in std::iter::once(first).chain(&others) {
+            let record = lane.deliveries.get(&lease.id.event).filter(|record| {
+                let is_held = record.lease.as_ref().is_some_and(|held| held.token == lease.token);
+                is_held && lease.id.subscription == first.id.subscription && events.insert(lease.id.event)
+            });
+            let record = record.ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
+            if record.place != Place::First || !record.members.is_empty() || lane.order != Order::None {
+                return Err(cannot_be_joined(&lease.id));
+            }
+        }
+        let mut members = Vec::new();
+        for DeliveryLease { id, .. } in others {
+            let record = lane.deliveries.get_mut(&id.event).expect("it was found a moment ago");
+            (record.place, record.lease) = (Place::Joined(first.id.event), None);
+            members.push(id.event);
+        }
+        lane.deliveries.get_mut(&first.id.event).expect("it was found a moment ago").members = members;
+        Ok(())
     }
 
     async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
@@ -113,13 +149,16 @@ impl DeliveryStore for MemoryStore {
     async fn next_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError> {
         let inner = self.open()?;
         let Some(lane) = inner.lanes.get(subscription) else { return Ok(None) };
-        let due = lane.deliveries.iter().filter_map(|(id, record)| {
+        let due = lane.deliveries.iter().filter_map(|(&id, record)| {
             let due = match record.place {
                 Place::First => id.time(),
                 Place::Again(due) => due,
-                Place::Settled(_) => return None,
+                _ => return None,
             };
-            Some(record.lease.as_ref().map_or(due, |lease| lease.until))
+            match &record.lease {
+                Some(lease) => Some(lease.until),
+                None => lane.is_next(id, &inner.events).then_some(due),
+            }
         });
         Ok(due.min())
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, Place};
-use crate::model::delivery::{Attempt, Delivery, DeliveryState};
+use crate::model::delivery::{Attempt, Delivery};
 use crate::model::event::RoutedEvent;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::poll_record::PollRecord;
@@ -45,7 +45,7 @@ impl HistoryStore for MemoryStore {
             .filter(|id| query.before.as_ref().is_none_or(|before| id < before))
             .filter(|id| inner.events.get(&id.event).is_some_and(|routed| query.filter.matches(&routed.event)))
             .filter_map(|id| inner.delivery(id))
-            .filter(|delivery| query.wants(&delivery.state))
+            .filter(|delivery| query.wants(delivery))
             .take(query.limit);
         Ok(Page::up_to(query.limit, found.collect(), |delivery| delivery.id.clone()))
     }
@@ -53,7 +53,7 @@ impl HistoryStore for MemoryStore {
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
         let inner = self.open()?;
         let Some(delivery) = inner.delivery(id.clone()) else { return Ok(None) };
-        Ok(inner.record(id).map(|record| (delivery, record.attempts.clone())))
+        Ok(inner.deciding(id).map(|(_, record)| (delivery, record.attempts.clone())))
     }
 
     async fn polls(
@@ -70,8 +70,9 @@ impl HistoryStore for MemoryStore {
 
     async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
         let mut inner = self.open()?;
-        let missing = || StoreError::NotFound { what: format!("delivery {id}") };
-        inner.record_mut(id).ok_or_else(missing)?.replay(now);
+        if !inner.replay(id, now) {
+            return Err(StoreError::NotFound { what: format!("delivery {id}") });
+        }
         self.wakes.wake(&id.subscription);
         Ok(())
     }
@@ -93,12 +94,12 @@ impl HistoryStore for MemoryStore {
     ) -> Result<usize, StoreError> {
         let mut inner = self.open()?;
         let lane = inner.lanes.entry(subscription.clone()).or_default();
-        let dead = lane
-            .deliveries
-            .values_mut()
-            .filter(|record| matches!(record.place, Place::Settled(DeliveryState::Dead { .. })))
-            .take(most);
-        let replayed = dead.map(|record| record.replay(now)).count();
+        let dead = lane.deliveries.iter().filter(|(_, record)| matches!(record.place, Place::Dead(..))).take(most);
+        let dead: Vec<EventId> = dead.map(|(event, _)| *event).collect();
+        for event in &dead {
+            inner.replay(&DeliveryId { event: *event, subscription: subscription.clone() }, now);
+        }
+        let replayed = dead.len();
         if replayed > 0 {
             self.wakes.wake(subscription);
         }
@@ -112,8 +113,8 @@ impl HistoryStore for MemoryStore {
             let count = match record.place {
                 Place::First => &mut counts.waiting,
                 Place::Again(_) => &mut counts.retrying,
-                Place::Settled(DeliveryState::Dead { .. }) => &mut counts.dead,
-                Place::Settled(_) => continue,
+                Place::Dead(..) => &mut counts.dead,
+                Place::Delivered(_) | Place::Joined(_) => continue,
             };
             *count = (*count + 1).min(most);
         }
@@ -144,9 +145,8 @@ impl HistoryStore for MemoryStore {
             if inner.is_over(&inner.events[&id], now, retention) {
                 let routed = inner.events.remove(&id).expect("it was found a moment ago");
                 pruned.events += 1;
-                for subscription in &routed.subscriptions {
-                    let lane = inner.lanes.entry(subscription.clone()).or_default();
-                    pruned.deliveries += usize::from(lane.deliveries.remove(&id).is_some());
+                for subscription in routed.subscriptions {
+                    pruned.deliveries += usize::from(inner.remove(&DeliveryId { event: id, subscription }));
                 }
             }
         }

@@ -17,10 +17,11 @@ use tokio::sync::Notify;
 use self::polls::Connector;
 use super::wake::Wakes;
 use super::{DeliveryLease, LaneState, Retention, StoreError, StoredSubscription};
-use crate::model::delivery::{Attempt, Delivery, DeliveryState};
+use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
 use crate::model::event::RoutedEvent;
 use crate::model::fingerprint::BodyHash;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
+use crate::model::lane::Order;
 use crate::model::replay::{Replay, ReplayId};
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
@@ -52,24 +53,36 @@ struct Lane {
     deliveries: BTreeMap<EventId, Record>,
     /// How many deliveries were claimed.
     claimed: u64,
+    /// That of the last claim.
+    order: Order,
 }
 
 #[derive(Debug)]
 struct Record {
     place: Place,
+    /// When it was queued or last replayed.
+    since: Timestamp,
     failures: u32,
+    /// How many attempts were made.
+    attempted: u32,
+    /// The last ones.
     attempts: Vec<Attempt>,
+    /// The events of the deliveries that were joined to this one.
+    members: Vec<EventId>,
     lease: Option<DeliveryLease>,
 }
 
 /// Where a delivery stands.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// It waits for its first attempt.
     First,
     /// It waits for another attempt.
     Again(Timestamp),
-    Settled(DeliveryState),
+    /// It is a part of another delivery.
+    Joined(EventId),
+    Delivered(Timestamp),
+    Dead(Timestamp, DeathReason),
 }
 
 impl MemoryStore {
@@ -104,7 +117,7 @@ impl Inner {
     fn add(&mut self, routed: RoutedEvent, wakes: &Wakes) {
         for subscription in &routed.subscriptions {
             let lane = self.lanes.entry(subscription.clone()).or_default();
-            lane.deliveries.insert(routed.event.id, Record::waiting(Place::First));
+            lane.deliveries.insert(routed.event.id, Record::waiting(Place::First, routed.event.time));
             wakes.wake(subscription);
         }
         self.events.insert(routed.event.id, routed);
@@ -118,15 +131,45 @@ impl Inner {
         self.lanes.get_mut(&id.subscription)?.deliveries.get_mut(&id.event)
     }
 
+    /// Returns the delivery that decides what becomes of this one: itself, or the one that it was joined to.
+    fn deciding(&self, id: &DeliveryId) -> Option<(EventId, &Record)> {
+        let record = self.record(id)?;
+        match record.place {
+            Place::Joined(first) => Some((first, self.record(&DeliveryId { event: first, ..id.clone() })?)),
+            _ => Some((id.event, record)),
+        }
+    }
+
     fn delivery(&self, id: DeliveryId) -> Option<Delivery> {
-        let record = self.record(&id)?;
-        let state = match &record.place {
-            Place::First => DeliveryState::Pending { due: id.event.time() },
-            Place::Again(due) => DeliveryState::Pending { due: *due },
-            Place::Settled(state) => state.clone(),
+        let members = self.record(&id)?.members.len() as u32;
+        let (event, record) = self.deciding(&id)?;
+        let state = match record.place {
+            Place::First | Place::Joined(_) => DeliveryState::Pending { due: event.time() },
+            Place::Again(due) => DeliveryState::Pending { due },
+            Place::Delivered(at) => DeliveryState::Delivered { at },
+            Place::Dead(at, reason) => DeliveryState::Dead { at, reason },
         };
+        let joined_to = (event != id.event).then_some(event);
         let last = record.attempts.last().map(Attempt::outcome);
-        Some(Delivery { id, state, attempts: record.attempts.len() as u32, last })
+        Some(Delivery { id, state, attempts: record.attempted, last, joined_to, members })
+    }
+
+    /// Removes a delivery, also from the batch that it is a part of; tells whether there was one.
+    fn remove(&mut self, id: &DeliveryId) -> bool {
+        let lane = self.lanes.entry(id.subscription.clone()).or_default();
+        lane.leave_batch(id.event);
+        lane.deliveries.remove(&id.event).is_some()
+    }
+
+    /// Queues a delivery again; tells whether there is one.
+    fn replay(&mut self, id: &DeliveryId, now: Timestamp) -> bool {
+        let Some(lane) = self.lanes.get_mut(&id.subscription) else { return false };
+        lane.leave_batch(id.event);
+        let Some(record) = lane.deliveries.get_mut(&id.event) else { return false };
+        if record.place != Place::First {
+            (record.place, record.since, record.failures) = (Place::Again(now), now, 0);
+        }
+        true
     }
 
     /// Notes since when nobody configures the subscriptions that deliveries wait for.
@@ -134,7 +177,7 @@ impl Inner {
         for (name, lane) in &mut self.lanes {
             if configured.contains(name) {
                 lane.state.unconfigured_since = None;
-            } else if lane.deliveries.values().any(|record| !matches!(record.place, Place::Settled(_))) {
+            } else if lane.deliveries.values().any(Record::is_waiting) {
                 lane.state.unconfigured_since.get_or_insert(now);
             }
         }
@@ -148,12 +191,13 @@ impl Inner {
         };
         let is_settled = |subscription: &SubscriptionName| {
             let id = DeliveryId { event: routed.event.id, subscription: subscription.clone() };
-            let Some(record) = self.record(&id) else { return false };
-            match record.place {
-                Place::Settled(DeliveryState::Delivered { at }) => at < now - retention.delivered,
-                Place::Settled(DeliveryState::Dead { at, .. }) => at < now - retention.dead,
-                _ => is_abandoned(subscription) && !record.is_held(now),
-            }
+            let Some((_, deciding)) = self.deciding(&id) else { return false };
+            let is_over = match deciding.place {
+                Place::Delivered(at) => at < now - retention.delivered,
+                Place::Dead(at, _) => at < now - retention.dead,
+                _ => is_abandoned(subscription) && !deciding.is_held(now),
+            };
+            is_over && self.record(&id).is_some_and(|record| record.members.is_empty())
         };
         match routed.subscriptions.as_slice() {
             [] => routed.event.id.time() < now - retention.delivered,
@@ -162,16 +206,42 @@ impl Inner {
     }
 }
 
-impl Record {
-    fn waiting(place: Place) -> Self {
-        Self { place, failures: 0, attempts: Vec::new(), lease: None }
+impl Lane {
+    /// Tells whether the order lets a delivery that waits and is not held be attempted before all others of its item.
+    fn is_next(&self, id: EventId, events: &BTreeMap<EventId, RoutedEvent>) -> bool {
+        if self.order == Order::None {
+            return true;
+        }
+        let item = |id: &EventId| {
+            let event = &events[id].event;
+            (&event.connector, event.element.as_ref().map(|element| element.get()), &event.key)
+        };
+        let is_again = |record: &Record| matches!(record.place, Place::Again(_));
+        let rank = |id: EventId, record: &Record| (!is_again(record), id);
+        let own = rank(id, &self.deliveries[&id]);
+        let mut others = self.deliveries.iter().filter(|(other, record)| {
+            let of_same_item = || self.order == Order::All || item(other) == item(&id);
+            **other != id && record.is_waiting() && of_same_item()
+        });
+        others.all(|(other, record)| record.lease.is_none() && own < rank(*other, record))
     }
 
-    fn replay(&mut self, now: Timestamp) {
-        self.failures = 0;
-        if !matches!(self.place, Place::First) {
-            self.place = Place::Again(now);
+    /// Takes a delivery out of the batch that it is a part of, if it is.
+    fn leave_batch(&mut self, event: EventId) {
+        let Some(Place::Joined(first)) = self.deliveries.get(&event).map(|record| record.place) else { return };
+        if let Some(batch) = self.deliveries.get_mut(&first) {
+            batch.members.retain(|member| *member != event);
         }
+    }
+}
+
+impl Record {
+    fn waiting(place: Place, since: Timestamp) -> Self {
+        Self { place, since, failures: 0, attempted: 0, attempts: Vec::new(), members: Vec::new(), lease: None }
+    }
+
+    fn is_waiting(&self) -> bool {
+        matches!(self.place, Place::First | Place::Again(_))
     }
 
     fn is_held(&self, now: Timestamp) -> bool {

@@ -183,10 +183,9 @@ impl Inner {
         if !routed.subscriptions.contains(&id.subscription) {
             routed.subscriptions.push(id.subscription.clone());
             let lane = self.lanes.entry(id.subscription.clone()).or_default();
-            lane.deliveries.insert(id.event, Record::waiting(Place::Again(now)));
+            lane.deliveries.insert(id.event, Record::waiting(Place::Again(now), now));
         }
-        self.record_mut(id).expect("the event goes to this subscription").replay(now);
-        true
+        self.replay(id, now)
     }
 
     fn is_settled(&self, subscription: &SubscriptionName, event: EventId, state: SettledAs, until: Timestamp) -> bool {
