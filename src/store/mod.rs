@@ -242,12 +242,12 @@ pub trait DeliveryStore: Send + Sync + 'static {
         claim: Claim,
     ) -> Result<Claimed, StoreError>;
 
-    /// Joins claimed first tries into one delivery, to be attempted and settled together for ever after: the first one
-    /// carries the others, in their order, and their leases end. When this returns, it is on disk.
+    /// Joins claimed deliveries that were never attempted into one, to be attempted and settled together for ever
+    /// after: the first one carries the others, in their order, and their leases end. When this returns, it is on disk.
     ///
     /// In counts and among dead letters, such a batch is one delivery, the first. Nothing is done if any of the leases
-    /// is no longer held. Deliveries that were attempted or joined before cannot be joined, nor can those of a lane with
-    /// an order. After an error the leases are to be given back: what they stand for may no longer be claimed as it was.
+    /// is no longer held. What was attempted or joined before cannot be joined, nor can deliveries of a lane that has an
+    /// order. After an error the leases are to be given back: what they stand for may no longer be as it was claimed.
     async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
     /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each

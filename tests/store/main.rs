@@ -3,6 +3,7 @@
 mod conformance;
 mod full_disk;
 mod histories;
+mod lanes;
 mod made;
 mod opening;
 mod replays;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::committer::Transaction;
-use super::deliveries::read_record;
-use super::keys::{self, Place};
+use super::deliveries::{current, read_record};
+use super::keys;
 use super::leases::lock;
-use super::order::LaneOrder;
+use super::order::{LaneOrder, relocate};
 use super::record::{DeliveryRecord, Stage};
 use super::value::{damaged, unseal_whole};
 use super::{Core, EmbeddedStore, put_whole};
@@ -49,7 +49,7 @@ impl EmbeddedStore {
     }
 }
 
-/// Refuses what is no longer held or was joined or attempted before, other than the first one if that has begun.
+/// Refuses what is no longer held, or was attempted or joined before, other than the first one if that has begun.
 fn check(
     transaction: &Transaction<'_>,
     core: &Core,
@@ -58,7 +58,7 @@ fn check(
     is_beginning: bool,
 ) -> Result<(), StoreError> {
     let subscription = &first.id.subscription;
-    let has_order = LaneOrder::read(|key| transaction.get(key), subscription)?.is_some();
+    let order = LaneOrder::read(|key| transaction.get(key), subscription)?;
     let lane = core.leases.lane(subscription);
     let lane = lock(&lane);
     let mut events = BTreeSet::new();
@@ -67,7 +67,11 @@ fn check(
         if !lane.is_holder(event, lease.token) || lease.id.subscription != *subscription || !events.insert(event) {
             return Err(StoreError::StaleLease { what: format!("delivery {}", lease.id) });
         }
-        if has_order || ((is_beginning || index > 0) && !lane.is_untouched(event)) {
+        let may_have_members = index == 0 && !is_beginning;
+        let is_new = lane.is_untouched(event)
+            || current(transaction, &lease.id)?
+                .is_some_and(|(record, _)| record.attempted == 0 && (record.members == 0 || may_have_members));
+        if !is_new || order.is_some_and(|order| !order.is_leaving()) {
             return Err(cannot_be_joined(&lease.id));
         }
     }
@@ -81,11 +85,12 @@ fn join_some(
     others: &[DeliveryLease],
 ) -> Result<(), StoreError> {
     let DeliveryId { event, subscription } = &first.id;
-    let mut record =
-        read_record(|key| transaction.get(key), &first.id)?.unwrap_or_else(|| DeliveryRecord::first(*event));
+    let stale = |id: &DeliveryId| StoreError::StaleLease { what: format!("delivery {id}") };
+    let (mut record, _) = current(transaction, &first.id)?.ok_or_else(|| stale(&first.id))?;
     for DeliveryLease { id, .. } in others {
-        transaction.delete(keys::queued(subscription, Place::First(id.event)));
-        let joined = DeliveryRecord { stage: Stage::Joined(*event), ..DeliveryRecord::first(id.event) };
+        let (other, place) = current(transaction, id)?.ok_or_else(|| stale(id))?;
+        relocate(transaction, core, id, place, None)?;
+        let joined = DeliveryRecord { stage: Stage::Joined(*event), ..other };
         put_whole(transaction, keys::delivery(subscription, id.event), &joined.encode());
         transaction.put(keys::joined(subscription, id.event), Vec::new());
     }

@@ -100,6 +100,11 @@ impl LaneOrder {
         self.stage == Stage::Kept
     }
 
+    /// Tells whether the lane is to have the order no more.
+    pub fn is_leaving(self) -> bool {
+        self.stage == Stage::Leaving
+    }
+
     /// Returns the item of an event.
     fn item(self, kv: &dyn KeyValue, event: EventId) -> Result<Item, StoreError> {
         if self.order == Order::All {

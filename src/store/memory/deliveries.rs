@@ -115,7 +115,7 @@ impl DeliveryStore for MemoryStore {
                 is_held && lease.id.subscription == first.id.subscription && events.insert(lease.id.event)
             });
             let record = record.ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
-            if record.place != Place::First || !record.members.is_empty() || lane.order != Order::None {
+            if record.attempted > 0 || !record.members.is_empty() || lane.order != Order::None {
                 return Err(cannot_be_joined(&lease.id));
             }
         }
