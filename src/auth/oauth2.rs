@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Mutex as Turn, watch};
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,9 @@ use crate::model::time::Timestamp;
 use crate::model::tls::Tls;
 use crate::store::SharedStore;
 use crate::telemetry::SharedTelemetry;
+
+/// The longest that an endpoint is not asked because it asked for that: somebody may have made it well since.
+const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 
 /// The access tokens of all connectors and subscriptions. Clones share them.
 #[derive(Clone)]
@@ -45,8 +49,8 @@ struct Shared {
 #[derive(Default)]
 struct Entry {
     token: Option<AccessToken>,
-    /// Why there is none, where the endpoint asked not to be asked again for a while.
-    refusal: Option<TokenError>,
+    /// Why there is none, and until when that is not asked again, where the endpoint said so.
+    refusal: Option<(TokenError, Timestamp)>,
     /// Where what is being asked for will be said.
     awaited: Option<watch::Receiver<Option<Outcome>>>,
 }
@@ -54,7 +58,7 @@ struct Entry {
 impl Entry {
     fn is_of_use(&self, now: Timestamp) -> bool {
         let is_fresh = self.token.as_ref().is_some_and(|token| now < token.fresh_until);
-        let is_resting = self.refusal.as_ref().and_then(|refusal| refusal.not_before).is_some_and(|at| now < at);
+        let is_resting = self.refusal.as_ref().is_some_and(|(_, until)| now < *until);
         is_fresh || is_resting || self.awaited.is_some()
     }
 }
@@ -122,9 +126,7 @@ impl Tokens {
             if let Some(token) = entry.token.as_ref().filter(|token| now < token.fresh_until) {
                 return Ok((token.secret.clone(), false));
             }
-            if let Some(refusal) = &entry.refusal
-                && refusal.not_before.is_some_and(|at| now < at)
-            {
+            if let Some((refusal, _)) = entry.refusal.as_ref().filter(|(_, until)| now < *until) {
                 return Err(refusal.clone());
             }
             match &entry.awaited {
@@ -202,7 +204,9 @@ impl Exchange {
             OAuth2Grant::ClientCredentials => self.endpoint().ask(None).await,
             OAuth2Grant::RefreshToken(first) => self.refresh(first).await,
         };
-        lock(&self.shared().entries).entry(self.landing.id).or_default().refusal = given.as_ref().err().cloned();
+        let latest = self.shared().clock.now() + LONGEST_REST;
+        let refusal = given.as_ref().err().and_then(|error| Some((error.clone(), error.not_before?.min(latest))));
+        lock(&self.shared().entries).entry(self.landing.id).or_default().refusal = refusal;
         let given = given?;
         self.redactor.learn(&given.token);
         let used_for = given.fresh_until.since(self.shared().clock.now());

@@ -10,6 +10,7 @@ use crate::model::auth::{Auth, Party};
 use crate::model::delivery::FailureClass;
 use crate::model::quantity::format_duration;
 use crate::model::subscription::Subscription;
+use crate::model::time::Timestamp;
 
 /// Lets the requests of one subscription prove who they are from.
 pub(super) struct Authorizer {
@@ -42,6 +43,14 @@ impl Unproven {
         match self {
             Self::Auth(AuthError::Certificate { .. } | AuthError::Client(HttpError::Tls(_))) => FailureClass::Tls,
             Self::Auth(_) | Self::Late { .. } => FailureClass::Auth,
+        }
+    }
+
+    /// Returns before when it is in vain to try again, if that is known.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Auth(AuthError::Token(error)) => error.not_before,
+            Self::Auth(_) | Self::Late { .. } => None,
         }
     }
 }

@@ -63,7 +63,10 @@ impl Sender {
             Err(failure) => {
                 let message = self.subscription.redactor.redact(&failure.to_string());
                 attempt.failure = Some(AttemptFailure { class: failure.class(), message });
-                Outcome::Failed
+                match failure {
+                    Failure::Unproven(unproven) => Outcome::Unproven { not_before: unproven.not_before() },
+                    Failure::Http(_) => Outcome::Failed,
+                }
             }
         };
         (attempt, outcome)

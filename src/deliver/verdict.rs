@@ -13,6 +13,8 @@ pub(super) enum Outcome {
     Answered { status: u16, retry_after: Option<Timestamp> },
     /// There was no whole answer.
     Failed,
+    /// What proves who it is from could not be had, and will not be before this, if that is set.
+    Unproven { not_before: Option<Timestamp> },
     /// Nothing could be sent, and trying again will not change that.
     Unsendable(DeathReason),
 }
@@ -64,7 +66,7 @@ impl Outcome {
             Self::Answered { status: 200..=299, .. } => Some(Health::Acknowledges),
             Self::Answered { status: 408 | 425 | 429, .. } => Some(Health::Fails),
             Self::Answered { status: 400..=499, .. } => Some(Health::Answers),
-            Self::Answered { .. } | Self::Failed => Some(Health::Fails),
+            Self::Answered { .. } | Self::Failed | Self::Unproven { .. } => Some(Health::Fails),
             Self::Unsendable(_) => None,
         }
     }
@@ -94,6 +96,8 @@ pub(super) fn judge(
             let not_before = retry_after.filter(|at| *at > now && matches!(status, 429 | 503));
             (not_before, retry.gives_up_on(status))
         }
+        // Nor will the other deliveries of the lane fare better.
+        Outcome::Unproven { not_before } => (not_before.filter(|at| *at > now), false),
         Outcome::Failed => (None, false),
     };
     let last_wait = || lane.never_gives_up().then(|| retry.last_wait(jitter)).flatten();
@@ -176,6 +180,15 @@ mod tests {
             check(asked_to_wait(status, 30), 2, Verdict::Dead(DeathReason::Exhausted), LaneEffect::Pause(after(30)));
         }
         check(asked_to_wait(500, 30), 0, Verdict::Retry(after(10)), LaneEffect::None);
+    }
+
+    #[test]
+    fn a_lane_that_cannot_prove_who_it_is_waits_until_it_can() {
+        let unproven = |seconds| Outcome::Unproven { not_before: Some(after(seconds)) };
+        check(unproven(30), 0, Verdict::Retry(after(30)), LaneEffect::Pause(after(30)));
+        check(unproven(5), 0, Verdict::Retry(after(10)), LaneEffect::Pause(after(5)));
+        check(unproven(0), 0, Verdict::Retry(after(10)), LaneEffect::None);
+        check(Outcome::Unproven { not_before: None }, 2, Verdict::Dead(DeathReason::Exhausted), LaneEffect::None);
     }
 
     #[test]

@@ -260,20 +260,23 @@ async fn a_token_endpoint_that_asks_for_rest_gets_it_from_all_lanes() {
     let mut house = House::new(lanes.into());
     let ids = [house.add(1, "one").await, house.add(1, "other").await];
     house.run();
-    for attempts in 1..=2 {
-        for id in &ids {
-            let (_, attempts) = house.after_attempts(id, attempts).await;
-            let failure = attempts.last().and_then(|attempt| attempt.failure.as_ref()).expect("a failure");
-            let message =
-                format!("there is no access token from {}: it answered 503 Service Unavailable", issuer.url());
-            assert_eq!((failure.class, &failure.message), (FailureClass::Auth, &message));
-        }
-        issuer.received(1).await;
-        house.clock.advance(seconds(11));
-    }
-    house.clock.advance(seconds(60));
     for id in &ids {
-        House::assert_delivered(&house.after_attempts(id, 3).await.0);
+        let (state, attempts) = house.after_attempts(id, 1).await;
+        let failure = attempts[0].failure.as_ref().expect("a failure");
+        let message = format!("there is no access token from {}: it answered 503 Service Unavailable", issuer.url());
+        assert_eq!((failure.class, &failure.message), (FailureClass::Auth, &message));
+        // Later than the first wait of the schedule.
+        let DeliveryState::Pending { due } = state else { panic!("{state:?}") };
+        assert!(due >= start() + seconds(15), "{due}");
+        let paused_until = eventually("the lane is paused", async || {
+            house.store.lane_state(&id.subscription).await.expect("a state").paused_until
+        });
+        assert_eq!(paused_until.await, start() + seconds(15));
+    }
+    issuer.received(1).await;
+    house.clock.advance(seconds(17));
+    for id in &ids {
+        House::assert_delivered(&house.after_attempts(id, 2).await.0);
     }
     issuer.received(2).await;
 }
