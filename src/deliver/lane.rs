@@ -199,7 +199,7 @@ impl Lane {
         if let Opening::At(until) = opening {
             self.look_at = self.look_at.min(until);
         }
-        self.look |= now >= self.look_at || rest.is_some();
+        self.look |= now >= self.look_at || self.worker.gate.store_fails();
         if rest.is_none() {
             self.begin_look(opening, pace);
             self.begin_settling();

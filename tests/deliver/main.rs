@@ -124,6 +124,18 @@ impl House {
         .await
     }
 
+    /// Waits until these deliveries have had so many attempts together.
+    async fn after_attempts_of_all(&self, ids: &[DeliveryId], count: usize) {
+        eventually("the attempts are settled", async || {
+            let mut made = 0;
+            for id in ids {
+                made += self.attempts(id).await.1.len();
+            }
+            (made >= count).then_some(())
+        })
+        .await;
+    }
+
     #[track_caller]
     fn assert_delivered(state: &DeliveryState) {
         assert!(matches!(state, DeliveryState::Delivered { .. }), "{state:?}");
@@ -168,16 +180,6 @@ fn subscription(name: &str, url: &str) -> Subscription {
 fn secrets(texts: &[&str]) -> Signing {
     let secret = |text: &&str| Timed::always(SigningSecret::parse(text).expect("a secret"));
     Signing::Standard(texts.iter().map(secret).collect())
-}
-
-/// Lets time pass until so many requests were received in all, and returns them.
-async fn received_in_time(house: &House, endpoint: &Receiver, count: usize) -> Vec<Received> {
-    eventually("requests are received", async || {
-        house.clock.advance(Duration::from_millis(100));
-        let so_far = endpoint.so_far();
-        (so_far.len() >= count).then_some(so_far)
-    })
-    .await
 }
 
 fn event(number: u64, time: Timestamp) -> Event {

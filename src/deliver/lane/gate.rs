@@ -191,6 +191,11 @@ impl Gate {
         self.lock().unsaved.get_or_insert_default().splice(..0, news);
     }
 
+    /// Tells whether the store failed when it was last asked.
+    pub fn store_fails(&self) -> bool {
+        self.lock().store_failures > 0
+    }
+
     /// Until when the store is left alone, if it is.
     pub fn store_rests_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.lock().store_rests_until.filter(|until| *until > now)
@@ -309,7 +314,9 @@ mod tests {
             now = until;
             assert_eq!(gate.store_rests_until(now), None);
         }
+        assert!(gate.store_fails());
         gate.store_worked();
+        assert!(!gate.store_fails());
         assert_eq!(gate.store_failed(now), now + FIRST_REST);
     }
 
