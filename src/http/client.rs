@@ -109,10 +109,11 @@ const LONGEST_ADDRESS: usize = 65_534;
 /// connection is gone; this is for servers that only seem to keep them open.
 const MOST_STALE: usize = 32;
 
-/// How long nothing may come over an HTTP/2 connection with requests on it before the other side is asked whether it is
-/// still there, and how long it may take to say so. Without that, all requests over a dead connection would time out.
-const QUIET: Duration = Duration::from_secs(15);
-const LONGEST_PONG: Duration = Duration::from_secs(10);
+/// How long nothing may come over an HTTP/2 connection before the other side is asked whether it is still there, and how
+/// long it may take to say so. Without that, all requests over a dead connection would time out. Together they are less
+/// than deliveries usually take at most, so that one that meets a dead connection can still go out on another.
+const QUIET: Duration = Duration::from_secs(5);
+const LONGEST_PONG: Duration = Duration::from_secs(8);
 
 impl HttpClient {
     /// Returns a client that may go anywhere, for URLs of those who run it. It follows no redirects, uses no proxy, and
@@ -168,7 +169,8 @@ impl HttpClient {
     pub async fn send_traced(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
         let way = Way::of(&request.url, &self.shared.egress);
         let exchange = Exchange::begin(self.shared.clock.clone(), way.literal, way.port, way.is_proxied);
-        let answer = self.exchange(&exchange, &way, request, limits.body);
+        // Whoever sends requests need not carry along what an exchange remembers meanwhile.
+        let answer = Box::pin(self.exchange(&exchange, &way, request, limits.body));
         let result = match tokio::time::timeout(limits.deadline, answer).await {
             Ok(result) => result,
             Err(_) => Err(HttpError::Deadline(limits.deadline)),
@@ -318,6 +320,7 @@ fn usual(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {
         .tcp_nodelay(true)
         .http2_keep_alive_interval(QUIET)
         .http2_keep_alive_timeout(LONGEST_PONG)
+        .http2_keep_alive_while_idle(true)
         .tls_backend_preconfigured(tls)
         .connector_layer(TraceLayer)
 }

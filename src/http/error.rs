@@ -91,12 +91,13 @@ pub(super) fn is_closed(error: &reqwest::Error) -> bool {
     let kind = find::<io::Error>(error).map(io::Error::kind);
     let is_closed = |kind| matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof);
     let text = innermost(error);
-    kind.is_some_and(is_closed) || text == CLOSED || text.starts_with(CLOSED_HTTP2)
+    kind.is_some_and(is_closed) || text == CLOSED || text == DEAD_HTTP2 || text.starts_with(CLOSED_HTTP2)
 }
 
-/// How hyper and h2 say that a connection was closed. A stream that was reset is another matter: its connection lives on.
+/// How hyper and h2 say that a connection was closed, or that nobody is there any more. A stream that was reset is another matter: its connection lives on.
 const CLOSED: &str = "connection closed before message completed";
 const CLOSED_HTTP2: &str = "connection error";
+const DEAD_HTTP2: &str = "operation timed out";
 
 /// Returns the first error of this type: the error itself, one of those behind it, or one that an I/O error hides.
 fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {

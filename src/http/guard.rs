@@ -22,8 +22,8 @@ use crate::model::subscription::Origin;
 /// Finds the addresses of names.
 #[async_trait]
 pub trait Lookup: Send + Sync + 'static {
-    /// Returns all addresses of a name; at least one.
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+    /// Returns all addresses of a name, without ports. Link-local ones may say by which interface they are reached.
+    async fn addresses(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
 }
 
 /// Asks the operating system. Names are looked up in threads, which cannot be stopped: one at most for each name, so
@@ -33,11 +33,11 @@ pub(super) struct SystemLookup {
     under_way: Arc<Mutex<HashMap<String, Shared<oneshot::Receiver<Found>>>>>,
 }
 
-type Found = Result<Arc<[IpAddr]>, Arc<io::Error>>;
+type Found = Result<Arc<[SocketAddr]>, Arc<io::Error>>;
 
 #[async_trait]
 impl Lookup for SystemLookup {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
         let found = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             match under_way.get(name) {
@@ -63,8 +63,7 @@ impl Lookup for SystemLookup {
 }
 
 fn system_addresses(name: &str) -> Found {
-    let addresses: Vec<IpAddr> = (name, 0).to_socket_addrs().map_err(Arc::new)?.map(|address| address.ip()).collect();
-    Ok(addresses.into())
+    Ok((name, 0).to_socket_addrs().map_err(Arc::new)?.collect())
 }
 
 /// Why a name leads to no address.
@@ -92,13 +91,14 @@ impl Resolver {
     }
 
     /// Returns the addresses of a name, if all of them may be connected to at this port.
-    pub async fn judged(&self, name: &str, port: Option<u16>) -> Result<Vec<IpAddr>, ResolveError> {
+    pub async fn judged(&self, name: &str, port: Option<u16>) -> Result<Vec<SocketAddr>, ResolveError> {
         let addresses = self.lookup.addresses(name).await.map_err(|error| LookupError(error.to_string()))?;
         if addresses.is_empty() {
             return Err(LookupError("it has no address".to_owned()).into());
         }
         if let Some((egress, origin)) = &self.guard {
-            egress.judge_resolved(*origin, name, &addresses, port)?;
+            let judged: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+            egress.judge_resolved(*origin, name, &judged, port)?;
         }
         Ok(addresses)
     }
@@ -138,8 +138,7 @@ impl Resolve for Resolver {
             if let Some(connection) = &connection {
                 connection.resolved(&addresses);
             }
-            let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
-            Ok(addresses)
+            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }
@@ -165,6 +164,6 @@ mod tests {
     async fn a_look_up_goes_on_when_who_asked_is_gone() {
         let lookup = SystemLookup::default();
         drop(lookup.addresses("127.0.0.1").now_or_never());
-        assert_eq!(lookup.addresses("127.0.0.1").await.expect("an address"), [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(lookup.addresses("127.0.0.1").await.expect("an address"), [SocketAddr::from(([127, 0, 0, 1], 0))]);
     }
 }

@@ -3,7 +3,7 @@
 //! Each connection is made within a scope of its own, whoever drives it. So what happens on the way (a name is resolved, TLS
 //! begins) is noted with that connection, without a lock that anybody waits for and without another task.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -166,13 +166,13 @@ impl Connection {
     }
 
     /// Takes note of what the name leads to.
-    pub fn resolved(&self, addresses: &[IpAddr]) {
+    pub fn resolved(&self, addresses: &[SocketAddr]) {
         let mut times = self.times();
         times.resolved = Some(self.clock.monotonic());
         if let [only] = addresses
             && !self.is_proxied
         {
-            times.only = Some(SocketAddr::new(*only, self.port));
+            times.only = Some(SocketAddr::new(only.ip(), self.port));
         }
     }
 

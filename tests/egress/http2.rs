@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::tls::fixture;
-use crate::world::{post, trusted};
+use crate::world::{post, post_within, trusted};
 
 /// What a server does with a request.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ enum Act {
     Fail(Reason),
     /// The connection is closed without a word.
     Close,
+    /// Nothing is ever heard of this connection again.
+    Die,
     /// It answers with far too many headers.
     TooManyHeaders,
 }
@@ -67,6 +70,7 @@ impl Server {
                             Act::AnswerAndEnd => connection.graceful_shutdown(),
                             Act::Fail(reason) => connection.abrupt_shutdown(reason),
                             Act::Close => return,
+                            Act::Die => std::future::pending().await,
                             Act::Answer | Act::Reset(_) | Act::TooManyHeaders => {}
                         }
                     }
@@ -97,7 +101,7 @@ fn carry_out(act: Act, mut respond: h2::server::SendResponse<Bytes>) {
             }
         }
         Act::Reset(reason) => return respond.send_reset(reason),
-        Act::Fail(_) | Act::Close => return,
+        Act::Fail(_) | Act::Close | Act::Die => return,
     }
     let mut body = respond.send_response(response, false).expect("the client listens");
     body.send_data(Bytes::from_static(b"ok"), true).expect("the client listens");
@@ -200,6 +204,20 @@ async fn a_connection_that_fails_under_a_request_says_nothing_of_the_request() {
         assert_eq!((error.class(), trace.stale), (FailureClass::Transport, true), "{error}");
         check_answered(&client, &server, true).await;
     }
+}
+
+/// Without that, every request that comes to it would take its whole time, until the system gives the connection up.
+#[tokio::test]
+async fn a_dead_connection_is_noticed_long_before_the_deadline() {
+    let server =
+        Server::start(|connection, request| if (connection, request) == (1, 2) { Act::Die } else { Act::Answer });
+    let (server, client) = (server.await, client());
+    check_answered(&client, &server, true).await;
+    let (trace, result) = post_within(&client, &server.url(), Duration::from_secs(300)).await;
+    let error = result.expect_err("the connection is dead");
+    assert_eq!((error.class(), trace.stale), (FailureClass::Transport, true), "{error}");
+    assert!(trace.phases.answer.is_some_and(|answer| answer < Duration::from_secs(30)), "{trace:?}");
+    check_answered(&client, &server, true).await;
 }
 
 #[tokio::test]

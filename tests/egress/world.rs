@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -103,13 +103,13 @@ pub async fn read_head(stream: &mut Stream) -> Option<String> {
 
 /// What names lead to: the first answer for the first look-up, and so on; the last one then stays.
 pub struct Names {
-    answers: Mutex<VecDeque<Vec<IpAddr>>>,
+    answers: Mutex<VecDeque<Vec<SocketAddr>>>,
     asked: AtomicUsize,
 }
 
 impl Names {
     pub fn leading_to<const N: usize>(answers: [&[&str]; N]) -> Arc<Self> {
-        let address = |text: &&str| text.parse().expect("an address");
+        let address = |text: &&str| SocketAddr::new(text.parse().expect("an address"), 0);
         let answers = answers.iter().map(|answer| answer.iter().map(address).collect()).collect();
         Arc::new(Self { answers: Mutex::new(answers), asked: AtomicUsize::new(0) })
     }
@@ -122,7 +122,7 @@ impl Names {
 
 #[async_trait]
 impl Lookup for Names {
-    async fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+    async fn addresses(&self, _: &str) -> io::Result<Vec<SocketAddr>> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
@@ -135,7 +135,7 @@ pub struct Silence;
 
 #[async_trait]
 impl Lookup for Silence {
-    async fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+    async fn addresses(&self, _: &str) -> io::Result<Vec<SocketAddr>> {
         pending().await
     }
 }
