@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::memory;
 use crate::packing::{BROTLI_BOMB, GZIP_COPIES, gzip_start, zstd_bomb, zstd_window};
-use crate::service::{Home, Service};
+use crate::service::Home;
 use crate::source::{Reply, Request, Source, Step};
 use crate::trial::BEFORE;
 use crate::wait;
@@ -90,7 +90,7 @@ async fn check(bombs: BTreeMap<&'static str, Reply>, most_growth: u64) {
     let home = Home::new(&configuration(&names, &source));
     let service = home.start().await;
     asked(&source, &names).await;
-    let before = peak_memory(&service);
+    let before = memory::peak(&service.process);
 
     is_ill.store(true, Ordering::Relaxed);
     source.take_requests();
@@ -101,7 +101,7 @@ async fn check(bombs: BTreeMap<&'static str, Reply>, most_growth: u64) {
         connectors.iter().all(|connector| connector["status"] == "failing").then_some(())
     })
     .await;
-    let growth = peak_memory(&service) - before;
+    let growth = memory::peak(&service.process) - before;
     assert!(growth < most_growth, "the service grew by {} MiB to {} MiB", growth >> 20, (growth + before) >> 20);
     for event in service.list("/v1/events").await {
         assert_eq!(event["event"]["connector"], "pollhook", "a bomb became an event: {event}");
@@ -143,12 +143,4 @@ async fn asked(source: &Source, names: &[&'static str]) {
 
 fn name(request: &Request) -> &str {
     request.target.trim_start_matches('/')
-}
-
-/// Returns the most bytes of memory that the service ever had.
-fn peak_memory(service: &Service) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", service.process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says how much it was");
-    let kibibytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
-    kibibytes * 1024
 }

@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_FIXTURES=1 cargo test --test faults` writes down what the polls say now.
 
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/packing.rs"]
 mod packing;
 #[path = "../support/process.rs"]

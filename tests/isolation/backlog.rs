@@ -1,6 +1,5 @@
 //! Very many deliveries that are due to a receiver that is dead: the service stays small, and the others notice nothing.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,7 +13,8 @@ use pollhook::telemetry::Telemetry;
 use serde_json::json;
 
 use crate::events;
-use crate::service::{Home, Service};
+use crate::memory;
+use crate::service::Home;
 use crate::source::{Reply, Source};
 use crate::wait;
 
@@ -87,7 +87,7 @@ async fn a_backlog_takes_no_more_memory_than_allowed_and_delays_nobody() {
         .await;
         let dead = service.get("/v1/subscriptions/dead").await;
         assert!(dead["deliveries"]["retrying"].as_u64() > Some(0), "the dead receiver is tried meanwhile: {dead}");
-        let most = peak_memory(&service);
+        let most = memory::peak(&service.process);
         assert!(most < MOST_BYTES, "the service took {} MB", most / 1_000_000);
         // The next one begins with what this one leaves behind when it is killed.
         drop(service);
@@ -102,11 +102,4 @@ async fn fill(home: &Home) {
         events::add(&store, &ToDead, clock.now(), keys, 100).await;
     }
     store.close().await.expect("the store can be closed");
-}
-
-/// Returns the most bytes of memory that the service ever had.
-fn peak_memory(service: &Service) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", service.process.id())).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says how much it was");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }

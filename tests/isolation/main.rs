@@ -3,6 +3,8 @@
 
 #[path = "../support/events.rs"]
 mod events;
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/process.rs"]
 mod process;
 #[expect(dead_code, reason = "the tests of lanes use all of it")]

@@ -5,12 +5,25 @@
 
 #[path = "../support/events.rs"]
 mod events;
+#[path = "../support/memory.rs"]
+mod memory;
 #[path = "../support/packing.rs"]
 mod packing;
+#[path = "../support/process.rs"]
+mod process;
+#[expect(dead_code, reason = "the service is only started here")]
+#[path = "../support/service.rs"]
+mod service;
+#[expect(dead_code, reason = "the tests of faults use all of it")]
+#[path = "../support/source.rs"]
+mod source;
 #[path = "../support/wait.rs"]
 mod wait;
+#[path = "../support/web.rs"]
+mod web;
 
 mod answers;
+mod bounded;
 mod broken;
 mod encodings;
 mod fault;
