@@ -42,13 +42,17 @@ const ED25519_OTHER: &str = "whpk_PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=";
 const CREATED: &str = r#"[{"id":"Ä \"1\" 100%","status":"open","total":9007199254740993,"exact":1.0}]"#;
 const UPDATED: &str = r#"[{"id":"Ä \"1\" 100%","status":"paid €","total":9007199254740993,"exact":1.0}]"#;
 
-/// Runs the service with these subscriptions, each `[subscriptions.NAME]` without its URL, until each was sent an item that
-/// was created and then updated. Returns what each was sent, in order.
-async fn delivered(subscriptions: &[(&str, &str)]) -> BTreeMap<String, Vec<Request>> {
+/// Items that are found together.
+const THREE: &str = r#"[{"id":1,"total":9007199254740993},{"id":2,"text":"ü"},{"id":3,"text":""}]"#;
+
+/// Runs the service with these subscriptions, each `[subscriptions.NAME]` without its URL, while the source has first one
+/// list of items and then the next one, and until each subscription was sent something of each. Returns what each was sent,
+/// in order.
+async fn delivered(lists: &[&'static str], subscriptions: &[(&str, &str)]) -> BTreeMap<String, Vec<Request>> {
     let answer = |items: &'static str| {
         move |request: &Request| if request.target == "/orders" { Reply::json(items) } else { Reply::of(204, "") }
     };
-    let source = Source::start(answer(CREATED)).await;
+    let source = Source::start(answer(lists[0])).await;
     let mut configuration = format!(
         "[connectors.orders]\nevery = \"1s\"\nrequest.url = \"{}\"\nresponse.items = \".[]\"\nitem.key = \".id\"\n\
          changes = {{ first_poll = \"send\", previous = true }}\n",
@@ -61,7 +65,7 @@ async fn delivered(subscriptions: &[(&str, &str)]) -> BTreeMap<String, Vec<Reque
     let home = Home::new(&configuration);
     let service = home.start().await;
     let mut sent: BTreeMap<String, Vec<Request>> = BTreeMap::new();
-    for (round, items) in [CREATED, UPDATED].into_iter().enumerate() {
+    for (round, items) in lists.iter().enumerate() {
         source.respond(answer(items));
         wait::until("each subscription is sent the change", PATIENCE, async || {
             for request in source.take_requests().into_iter().filter(|request| request.method == "POST") {
@@ -184,15 +188,18 @@ async fn official_verifiers_accept_what_is_signed_and_refuse_what_was_altered() 
     let in_format = |format: &str| format!("{standard}\nformat = \"{format}\"");
     let (raw, form, cloudevents) = (in_format("raw"), in_format("form"), in_format("cloudevents"));
     let github = "secret = \"It's a Secret to Everybody\"\nsignature.style = \"github\"";
-    let sent = delivered(&[
-        ("standard", &standard),
-        ("rotating", &rotating),
-        ("rotated", &rotated),
-        ("raw", &raw),
-        ("form", &form),
-        ("cloudevents", &cloudevents),
-        ("github", github),
-    ])
+    let sent = delivered(
+        &[CREATED, UPDATED],
+        &[
+            ("standard", &standard),
+            ("rotating", &rotating),
+            ("rotated", &rotated),
+            ("raw", &raw),
+            ("form", &form),
+            ("cloudevents", &cloudevents),
+            ("github", github),
+        ],
+    )
     .await;
 
     let of = |names: &[&str]| -> Vec<Request> { names.iter().flat_map(|name| sent[*name].clone()).collect() };
@@ -236,12 +243,15 @@ fn check_strictly(attributes: &serde_json::Map<String, Value>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_reader_of_cloudevents_finds_what_was_sent() {
-    let sent = delivered(&[
-        ("structured", "format = \"cloudevents\""),
-        ("binary", "format = \"cloudevents-binary\""),
-        ("batch", "format = \"cloudevents-batch\""),
-        ("plain", ""),
-    ])
+    let sent = delivered(
+        &[CREATED, UPDATED],
+        &[
+            ("structured", "format = \"cloudevents\""),
+            ("binary", "format = \"cloudevents-binary\""),
+            ("batch", "format = \"cloudevents-batch\""),
+            ("plain", ""),
+        ],
+    )
     .await;
     let content_type = |name: &str| sent[name][0].header("content-type").expect("a type").to_owned();
     assert_eq!(content_type("structured"), "application/cloudevents+json");
@@ -293,6 +303,33 @@ async fn the_official_reader_of_cloudevents_finds_what_was_sent() {
         check_strictly(&attributes.map(|(name, value)| (name.to_owned(), json!(value))).collect());
         assert!(delivery.body.contains("9007199254740993") && delivery.body.contains("1.0"), "{}", delivery.body);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_verified_and_read_as_a_whole() {
+    let batch = |format: &str| {
+        format!("secret = [\"{OLD}\", \"{ED25519}\"]\nformat = \"{format}\"\nbatch = {{ max = 10, wait = \"1s\" }}")
+    };
+    let sent = delivered(&[THREE], &[("standard", &batch("standard")), ("cloudevents", &batch("cloudevents"))]).await;
+    let deliveries: Vec<Request> = sent.values().flatten().cloned().collect();
+    assert_eq!(deliveries.len(), 2, "one batch each");
+    check_verified(python(), &["standardwebhooks", "svix"], (OLD, UNKNOWN), &deliveries);
+    check_verified(node(), &["standardwebhooks", "svix"], (OLD, UNKNOWN), &deliveries);
+    check_verified(python(), &["ed25519"], (ED25519_PUBLIC, ED25519_OTHER), &deliveries);
+    let delivery = &sent["cloudevents"][0];
+    let [verdict] =
+        &judge(&mut python(), &[Trial { verifier: "cloudevents", key: "", delivery: delivery.clone() }])[..]
+    else {
+        panic!("one verdict");
+    };
+    let plain: Vec<Value> = serde_json::from_str(&sent["standard"][0].body).expect("a list");
+    let ids = |events: &[Value], path: &str| -> Vec<Value> {
+        events.iter().map(|event| event.pointer(path).expect("an id").clone()).collect()
+    };
+    assert_eq!((verdict.problem.as_ref(), plain.len()), (None, 3));
+    assert_eq!(ids(&verdict.events, "/attributes/id"), ids(&plain, "/id"));
+    let first = plain[0]["id"].as_str().expect("an id").replace("evt_", "bat_");
+    assert_eq!(delivery.header("webhook-id"), Some(first.as_str()));
 }
 
 fn tool(path: &str) -> PathBuf {

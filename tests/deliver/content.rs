@@ -1,6 +1,6 @@
 //! What receivers read, and what it is signed with, attempt by attempt.
 
-use pollhook::model::content::{DeliveryFormat, TooLarge};
+use pollhook::model::content::{BatchPolicy, DeliveryFormat, TooLarge};
 use pollhook::model::expression::Expression;
 use pollhook::model::quantity::ByteSize;
 use pollhook::model::signing::HeaderSignature;
@@ -160,4 +160,39 @@ async fn what_is_too_large_is_sent_without_previous_where_that_is_enough() {
     House::assert_delivered(&state);
     let event = sent[0].json();
     assert!(event["data"].is_object() && event["previous"].is_null(), "{event}");
+}
+
+#[tokio::test]
+async fn a_batch_is_a_signed_list_that_stays_together_under_an_id_of_its_own() {
+    for format in [DeliveryFormat::Standard, DeliveryFormat::CloudEvents] {
+        let endpoint = Receiver::start().await;
+        endpoint.answer_next([Answer::Status(500)]);
+        let mut erp = subscription("erp", &endpoint.url());
+        erp.signing = secrets(&[HMAC, ED25519]);
+        erp.content =
+            Content { format, batch: Some(BatchPolicy { max: 3, wait: Duration::ZERO }), ..Content::default() };
+        let mut house = House::new(vec![erp]);
+        let mut ids = Vec::new();
+        for number in 1..=3 {
+            ids.push(house.add(number, "erp").await);
+        }
+        house.run();
+        endpoint.received(1).await;
+        eventually("the first attempt is settled", async || {
+            let (_, attempts) = house.attempts(&ids[0]).await;
+            (!attempts.is_empty()).then_some(())
+        })
+        .await;
+        house.clock.advance(seconds(11));
+        let received = endpoint.received(2).await;
+        assert_eq!(received[0].body, received[1].body);
+        let id = ids[0].event.to_string().replace("evt_", "bat_");
+        for (request, time) in received.iter().zip([start(), start() + seconds(11)]) {
+            assert_eq!(request.header("webhook-id"), id);
+            assert_eq!(request.verify(&[HMAC], time), Ok(()));
+        }
+        let listed = received[0].json();
+        let listed: Vec<_> = listed.as_array().expect("a list").iter().map(|event| event["id"].clone()).collect();
+        assert_eq!(listed, ids.iter().map(|id| json!(id.event)).collect::<Vec<_>>());
+    }
 }
