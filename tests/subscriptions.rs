@@ -187,6 +187,73 @@ async fn a_secret_whose_rotation_is_killed_is_the_old_or_the_new_one() {
     service.stop().await;
 }
 
+/// Runs `pollhook subscriptions` beside a service; returns its exit code, and what it wrote to both outputs.
+fn command(home: &Home, service: &Service, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = home.command();
+    command.arg("subscriptions").args(arguments).args(["--server", &service.url()]);
+    let output = command.output().expect("pollhook can be started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_add_test_rotate_disable_and_remove() {
+    let status = Arc::new(Mutex::new(204));
+    let answered = Arc::clone(&status);
+    let answer = move |_: &Request| Reply::of(*answered.lock().unwrap_or_else(PoisonError::into_inner), "who are you?");
+    let receiver = Receiver::start(answer).await;
+    let home = Home::new(&format!(
+        "[egress]\nallow = [\"127.0.0.0/8\"]\n[subscriptions.log]\nurl = \"{}\"\n",
+        receiver.source.url("/log")
+    ));
+    let service = home.start().await;
+    let run = |arguments: &[&str]| command(&home, &service, arguments);
+    let check = |arguments: &[&str], code: i32, part: &str| {
+        let (ended, out, err) = run(arguments);
+        assert!(
+            ended == Some(code) && (out.contains(part) || err.contains(part)),
+            "{arguments:?}: {ended:?}\n{out}\n{err}"
+        );
+    };
+
+    let (code, out, err) = run(&["add", "erp", "--url", &receiver.source.url("/erp"), "--events", "created,removed"]);
+    assert_eq!(code, Some(0), "{err}");
+    let secret = out.split_whitespace().find(|word| word.starts_with("whsec_")).expect("the secret").to_owned();
+    check(&["add", "erp", "--url", "http://a.example.com/"], 1, "there is a subscription erp already");
+    check(&["add", "bad", "--url", "ftp://a", "--format", "stndard"], 1, "/format: unknown word \"stndard\"");
+    check(&["list"], 0, "configured  standard");
+    let (_, shown, _) = run(&["show", "erp"]);
+    assert!(shown.contains("created, removed") && shown.contains("\"***\"") && !shown.contains(&secret), "{shown}");
+
+    let (code, tested, err) = run(&["test", "erp"]);
+    assert_eq!(code, Some(0), "{tested}{err}");
+    let sent = receiver.kept().pop().expect("a delivery");
+    assert!(is_signed_with(&sent, &secret));
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        let value = sent.header(name).expect("a header");
+        assert!(tested.contains(&format!("{name}: {value}")), "{tested}");
+    }
+    assert!(tested.contains(&sent.body) && tested.contains("works: the receiver acknowledged it with 204"), "{tested}");
+
+    *status.lock().unwrap_or_else(PoisonError::into_inner) = 401;
+    check(&["test", "log"], 1, "failed: the receiver answered 401");
+    let (code, json, _) = run(&["test", "erp", "--json"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((code, &json["verdict"]["acknowledged"]), (Some(1), &json!(false)));
+    assert_eq!(json["test"]["attempts"][0]["answer"], "who are you?");
+
+    check(&["rotate", "log"], 1, "write its new secret there");
+    check(&["rotate", "erp", "--overlap", "1h"], 0, "the former ones sign as well until");
+    check(&["disable", "log", "--reason", "moving"], 0, "log is disabled");
+    check(&["test", "log"], 1, "moving. Nothing is sent to it, not even a test");
+    check(&["enable", "log"], 0, "log is enabled");
+    check(&["remove", "log"], 1, "is in the configuration file");
+    check(&["remove", "erp"], 0, "erp is removed");
+    check(&["show", "erp"], 1, "there is no subscription erp");
+    check(&[], 0, "log");
+    service.stop().await;
+}
+
 fn is_signed_with(delivery: &Request, secret: &str) -> bool {
     let header = |(name, value): &(String, String)| {
         (name.parse::<HeaderName>().expect("a name"), HeaderValue::from_str(value).expect("a value"))

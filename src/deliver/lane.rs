@@ -179,6 +179,10 @@ impl Lane {
                 () = woken.as_mut() => {
                     woken.set(wake.notified());
                     self.look = true;
+                    if !self.buffer.is_empty() {
+                        // What is claimed would go out before the next look, whoever has disabled the subscription.
+                        self.worker.refresh_state().await;
+                    }
                 }
                 () = self.alarm.ring() => {}
             }

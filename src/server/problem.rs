@@ -41,7 +41,7 @@ impl Problem {
         let detail = match errors.as_slice() {
             [mistake] if mistake.pointer.is_empty() => mistake.detail.clone(),
             [mistake] => format!("{}: {}", mistake.pointer, mistake.detail),
-            _ => format!("there are {} mistakes in it; `errors` says where and what", errors.len()),
+            _ => format!("there are {} mistakes", errors.len()),
         };
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail, errors }
     }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod breaker;
+mod by_hand;
 mod chaos;
 mod content;
 mod egress;

@@ -29,8 +29,8 @@ pub struct AddArguments {
     #[arg(long, value_name = "JQ")]
     filter: Option<String>,
     /// How events are rendered, such as standard or cloudevents
-    #[arg(long, value_name = "FORMAT")]
-    format: Option<String>,
+    #[arg(long = "format", value_name = "FORMAT")]
+    delivery_format: Option<String>,
     /// What deliveries are signed with; without it one is generated
     #[arg(long, value_name = "SECRET", env = "POLLHOOK_SECRET", hide_env_values = true)]
     secret: Option<String>,
@@ -49,7 +49,7 @@ pub async fn add(arguments: AddArguments, global: &Global, output: &mut Output) 
     let texts = [
         ("url", arguments.url),
         ("filter", arguments.filter),
-        ("format", arguments.format),
+        ("format", arguments.delivery_format),
         ("secret", arguments.secret),
     ];
     for (key, text) in texts {

@@ -203,6 +203,7 @@ fn print(view: &SubscriptionView, output: &mut Output) -> Result<(), Failure> {
         ("connectors", Some(all_or(&view.connectors))),
         ("events", Some(all_or(&view.events))),
         ("format", Some(view.format.clone())),
+        ("signature", Some(view.signature.clone())),
         ("order", Some(view.order.clone())),
         ("rate", view.rate.clone()),
         ("failing", view.failing_since.map(|since| format!("since {}", time(Some(since))))),
@@ -234,13 +235,15 @@ async fn rotate(arguments: RotateArguments, global: &Global, output: &mut Output
     if common.json {
         return output.json(&changed);
     }
-    if let Some(secret) = &changed.secret {
-        output.line(format_args!("{name} is signed with a new secret, which is not shown again:\n\n    {secret}\n"))?;
-    } else {
-        output.line(format_args!("{name} is signed with the secret that you gave"))?;
+    let secret = match &changed.secret {
+        Some(secret) => format!("{name} has a new secret, which is not shown again:\n\n    {secret}\n"),
+        None => format!("{name} has the secret that you gave"),
+    };
+    output.line(secret)?;
+    let until = time(changed.former_until);
+    if changed.subscription.signature == "standard" {
+        return output
+            .line(format_args!("the former ones sign as well until {until}; give the new one to the receiver before"));
     }
-    output.line(format_args!(
-        "the former ones sign as well until {}; give the new one to the receiver before",
-        time(changed.former_until)
-    ))
+    output.line(format_args!("the former one signs until {until}, and the new one from then on"))
 }

@@ -92,8 +92,7 @@ fn advice_on_failure(class: FailureClass) -> &'static str {
         }
         FailureClass::Status => "the receiver's log may say why",
         FailureClass::Egress => {
-            "this address may not be connected to: `[egress]` in the configuration says which may; what \
-                                 is added over the API reaches public addresses, and those that `allow` names"
+            "what is added over the API reaches public addresses, and those that `[egress] allow` in the configuration names"
         }
         FailureClass::Auth => "what proves who deliveries are from could not be had: check `auth`",
     }

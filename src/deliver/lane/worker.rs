@@ -124,6 +124,13 @@ impl Worker {
         gathering + LONGEST_WAIT + self.subscription.timeout + SETTLING
     }
 
+    /// Reads what somebody may have changed by hand.
+    pub async fn refresh_state(&self) {
+        if let Err(error) = self.load_state().await {
+            self.store_failed("read the lane's state", &error);
+        }
+    }
+
     async fn load_state(&self) -> Result<(), StoreError> {
         let changes = self.gate.changes();
         let mut state = self.store().lane_state(self.name()).await?;

@@ -168,8 +168,8 @@ pub async fn rotate(
         move |standing: Standing<'_>| -> Decided {
             if let Standing::Configured(_) = standing {
                 return Err(Problem::conflict(format!(
-                    "the subscription {name} is in the configuration file: write its new secret there before the old one, \
-                     such as secret = [{{ env = \"NEW_SECRET\" }}, {{ env = \"OLD_SECRET\", until = \"{until}\" }}], and \
+                    "the subscription {name} is in the configuration file: write its new secret there behind the old one, \
+                     such as secret = [{{ env = \"OLD_SECRET\", until = \"{until}\" }}, {{ env = \"NEW_SECRET\" }}], and \
                      restart the service"
                 )));
             }

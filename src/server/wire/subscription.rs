@@ -10,6 +10,7 @@ use crate::model::content::DeliveryFormat;
 use crate::model::delivery::Attempt;
 use crate::model::id::{DeliveryId, SubscriptionName};
 use crate::model::lane::Order;
+use crate::model::signing::Signing;
 use crate::model::subscription::{Origin, Subscription};
 use crate::model::time::Timestamp;
 use crate::store::{Disabled, LaneCounts, LaneState, OpenBreaker};
@@ -42,6 +43,9 @@ pub struct SubscriptionView {
     /// What its receiver reads: a format, or `body`.
     #[serde(default)]
     pub format: String,
+    /// How deliveries are signed: `none`, `standard`, or the header that a single signature stands in.
+    #[serde(default)]
+    pub signature: String,
     /// `none`, `item` or `all`.
     #[serde(default)]
     pub order: String,
@@ -136,6 +140,7 @@ impl SubscriptionView {
             } else {
                 format_word(subscription.content.format).to_owned()
             },
+            signature: signature_word(&subscription.signing),
             order: order_word(subscription.lane.order).to_owned(),
             rate: subscription.lane.rate.map(|rate| rate.to_string()),
             made,
@@ -152,6 +157,14 @@ fn format_word(format: DeliveryFormat) -> &'static str {
         DeliveryFormat::CloudEventsBatch => "cloudevents-batch",
         DeliveryFormat::Form => "form",
         DeliveryFormat::Raw => "raw",
+    }
+}
+
+fn signature_word(signing: &Signing) -> String {
+    match signing {
+        Signing::Standard(secrets) if secrets.is_empty() => "none".to_owned(),
+        Signing::Standard(_) => "standard".to_owned(),
+        Signing::Header(signature, _) => signature.header.clone(),
     }
 }
 
