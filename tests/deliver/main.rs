@@ -1,12 +1,14 @@
 //! Deliveries from the store to a receiver on a real socket.
 
 mod auth;
+mod batch;
 mod breaker;
 mod by_hand;
 mod chaos;
 mod content;
 mod egress;
 mod lane;
+mod order;
 mod patience;
 mod rate;
 #[path = "../support/receiver.rs"]
