@@ -43,20 +43,48 @@ fn events() -> Vec<Event> {
     ]
 }
 
-/// Returns the example of this heading, as it is configured.
+/// Returns the first example under this heading, as it is configured.
 fn example(heading: &str) -> Arc<Subscription> {
+    let [first, ..] = &examples(heading)[..] else { panic!("{heading} has an example") };
+    load(first)
+}
+
+/// Returns what is configured under this heading of the documentation, up to the next one of its level.
+fn examples(heading: &str) -> Vec<&'static str> {
+    let (level, _) = heading.split_once(' ').expect("a level and a title");
     let documentation = include_str!("../docs/deliveries.md");
-    let section = documentation.split(&format!("\n#### {heading}\n")).nth(1).expect("the section is there");
-    let toml = section.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let section = documentation.split(&format!("\n{heading}\n")).nth(1).expect("the section is there");
+    let section = section.split(&format!("\n{level} ")).next().expect("a split has a first part");
+    section.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+fn load(toml: &str) -> Arc<Subscription> {
+    let signing = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let environment = Environment::from([
         ("SLACK_URL", "https://hooks.slack.com/services/T000/B000/XXXX"),
         ("DISCORD_URL", "https://discord.com/api/webhooks/1/XXXX"),
         ("TEAMS_URL", "https://example.webhook.office.com/workflows/XXXX"),
         ("PAGERDUTY_ROUTING_KEY", "0123456789abcdef0123456789abcdef"),
         ("NTFY_TOPIC", "my_topic-1"),
+        ("TICKET_TOKEN", "t0ken"),
+        ("CI_SECRET", "plain"),
+        ("SHOP_SECRET", "plain"),
+        ("ERP_SECRET_OLD", signing),
+        ("ERP_SECRET", signing),
     ]);
     let configuration = load_files(&[("config.toml", toml)], &environment);
     Arc::clone(&configuration.subscriptions[0])
+}
+
+#[test]
+fn the_examples_of_bodies_and_signatures_can_be_configured() {
+    for (heading, count) in [("### A body of your own", 1), ("## Signatures", 2)] {
+        let examples = examples(heading);
+        assert_eq!(examples.len(), count, "{heading}");
+        for example in examples {
+            load(example);
+        }
+    }
 }
 
 /// Checks what an example makes of each event.
@@ -94,7 +122,7 @@ fn text(value: &Value, most: usize) -> &str {
 /// control characters.
 #[test]
 fn slack_gets_a_text_and_blocks() {
-    check("Slack", |_, body| {
+    check("#### Slack", |_, body| {
         let is_plain = |text: &str| {
             let left = ["&amp;", "&lt;", "&gt;"].iter().fold(text.to_owned(), |text, entity| text.replace(entity, ""));
             assert!(!left.contains(['&', '<', '>']), "{text}");
@@ -113,7 +141,7 @@ fn slack_gets_a_text_and_blocks() {
 /// description 4096, its fields are up to 25 of 256 and 1024, all together 6000.
 #[test]
 fn discord_gets_an_embed_that_mentions_nobody() {
-    check("Discord", |event, body| {
+    check("#### Discord", |event, body| {
         assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
         let [embed] = body["embeds"].as_array().expect("embeds").as_slice() else { panic!("one embed") };
         let mut all = text(&embed["title"], 256).chars().count() + text(&embed["description"], 4096).chars().count();
@@ -130,7 +158,7 @@ fn discord_gets_an_embed_that_mentions_nobody() {
 /// A message of Teams' workflows: an Adaptive Card as the attachment, in no more than 28 KB.
 #[test]
 fn teams_gets_an_adaptive_card() {
-    check("Microsoft Teams", |_, body| {
+    check("#### Microsoft Teams", |_, body| {
         assert_eq!(body["type"], "message");
         let [attachment] = body["attachments"].as_array().expect("attachments").as_slice() else { panic!("one") };
         assert_eq!(attachment["contentType"], "application/vnd.microsoft.card.adaptive");
@@ -155,7 +183,7 @@ fn teams_gets_an_adaptive_card() {
 /// a payload with summary (up to 1024), source and severity.
 #[test]
 fn pagerduty_gets_an_event_that_removal_resolves() {
-    check("PagerDuty", |event, body| {
+    check("#### PagerDuty", |event, body| {
         assert_eq!(body["routing_key"].as_str().map(str::len), Some(32));
         let action = if event.event_type.action() == "removed" { "resolve" } else { "trigger" };
         assert_eq!(body["event_action"], action);
@@ -172,7 +200,7 @@ fn pagerduty_gets_an_event_that_removal_resolves() {
 /// Publishing as JSON: a topic of up to 64 letters, digits, `_` and `-`; a message of up to 4096 bytes; priorities 1 to 5.
 #[test]
 fn ntfy_gets_a_message_to_a_topic() {
-    check("ntfy", |_, body| {
+    check("#### ntfy", |_, body| {
         let topic = text(&body["topic"], 64);
         assert!(topic.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')));
         assert!(body["message"].as_str().is_some_and(|message| message.len() <= 4096));

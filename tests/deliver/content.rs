@@ -8,8 +8,8 @@ use serde_json::value::to_raw_value;
 
 use super::*;
 
-fn jq(source: &str) -> Option<Expression> {
-    Some(Expression::parse(source).expect("jq"))
+fn jq(source: &str) -> Expression {
+    Expression::parse(source).expect("jq")
 }
 
 fn ending(text: &str, after: u64) -> Timed<SigningSecret> {
@@ -20,7 +20,7 @@ fn ending(text: &str, after: u64) -> Timed<SigningSecret> {
 async fn every_attempt_of_a_delivery_has_the_same_bytes_in_every_format() {
     let contents = [
         (DeliveryFormat::Standard, None),
-        (DeliveryFormat::Standard, jq("{text: .key, n: .data.id}")),
+        (DeliveryFormat::Standard, Some(jq("{text: .key, n: .data.id}"))),
         (DeliveryFormat::CloudEvents, None),
         (DeliveryFormat::CloudEventsBatch, None),
         (DeliveryFormat::CloudEventsBinary, None),
@@ -143,7 +143,7 @@ async fn what_cannot_be_made_of_an_event_is_a_dead_letter_that_says_of_which_and
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
         assert!(sent.is_empty());
     };
-    let body = |source| Content { body: jq(source), ..Content::default() };
+    let body = |source| Content { body: Some(jq(source)), ..Content::default() };
     check(body("empty"), DeathReason::Unsendable, &["gives nothing for evt_", "(orders.created, \"1\")"]).await;
     check(body(".data.text.a"), DeathReason::Unsendable, &["failed on evt_", "`.data.text` is a string"]).await;
     check(body(".data.token | error"), DeathReason::Unsendable, &["failed on evt_", "***"]).await;
