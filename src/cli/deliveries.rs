@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::Global;
+use super::check::counted;
 use super::client::ServiceOptions;
 use super::failure::Failure;
 use super::output::{Cell, Colour, Output, beginning};
@@ -116,6 +117,12 @@ fn last(view: &DeliveryView) -> String {
         // A status says by itself that it failed.
         words.extend(failure.filter(|_| status.is_none()).map(|failure| failure.as_str().to_owned()));
     }
+    if view.joined_to.is_some() {
+        words.push("in a batch".to_owned());
+    }
+    if view.members > 0 {
+        words.push(format!("with {} more", view.members));
+    }
     words.join(", ")
 }
 
@@ -139,6 +146,13 @@ fn print_detail(detail: &DeliveryDetail, full: bool, output: &mut Output) -> Res
         (Some(due), _) => output.line(format_args!("state         {state}, due {due}"))?,
         (None, Some(at)) => output.line(format_args!("state         {state} at {at}{reason}"))?,
         (None, None) => output.line(format_args!("state         {state}{reason}"))?,
+    }
+    if let Some(first) = &delivery.joined_to {
+        output.line(format_args!("batch         a part of {first}: what follows is said of all of it"))?;
+    }
+    if delivery.members > 0 {
+        let more = counted(usize::try_from(delivery.members).unwrap_or(usize::MAX), "further event");
+        output.line(format_args!("batch         carries {more}"))?;
     }
     if detail.attempts.is_empty() {
         return output.line("\nnot attempted yet");

@@ -482,6 +482,36 @@ async fn a_part_of_a_list_looks_at_a_bounded_number_of_entries() {
     assert!(page.is_empty() && page.next.is_some());
 }
 
+#[tokio::test]
+async fn a_batch_is_replayed_as_one_where_its_first_event_is_meant() {
+    on_each_store(async |store| {
+        let all = events(&store, "orders", 6, &["erp"]).await;
+        let claimed = claim(&store, "erp", 100).await;
+        let others = claimed[1..4].iter().map(|claimed| claimed.lease.clone()).collect();
+        store.join_deliveries(&claimed[0].lease, others).await.expect("they are joined");
+        settle(&store, &claimed[..1], 100, |_| DEAD).await;
+        settle(&store, &claimed[4..], 100, |_| DEAD).await;
+        let whole = |of: &str| Replay::new(copy("erp", of, Some(SettledAs::Dead)), Replay::USUAL_RATE, at(200));
+        assert_eq!(look_to_the_end(&store, whole("new")).await, all, "each of its events can go to somebody else");
+
+        let replay = make(&store, ReplaySelection::dead_of(subscription("erp")), 200).await;
+        assert_eq!(look_to_the_end(&store, replay.clone()).await, [all[0], all[4], all[5]]);
+        assert_eq!(carry_out(&store, replay, 200).await.queued, 3);
+        let claimed = claim(&store, "erp", 200).await;
+        assert_eq!(ids(&claimed), [all[0], all[4], all[5]]);
+        assert_eq!(claimed[0].joined.iter().map(|event| event.id).collect::<Vec<_>>(), all[1..4]);
+        settle(&store, &claimed, 201, |_| DEAD).await;
+
+        // Without its first event, the others are queued by themselves.
+        let written =
+            WrittenSelection { subscription: Some(subscription("erp")), from: Some(at(2)), ..Default::default() };
+        let replay = make(&store, selection(written), 300).await;
+        assert_eq!(carry_out(&store, replay, 300).await.queued, 4);
+        assert_eq!(ids(&claim(&store, "erp", 300).await), all[2..]);
+    })
+    .await;
+}
+
 /// However many batches reach the disk before the process dies, the next one takes the replay up where it was.
 #[tokio::test]
 async fn a_replay_broken_off_at_any_commit_is_taken_up() {

@@ -27,6 +27,17 @@ pub struct DeliveryView {
     /// What the last attempt came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<Outcome>,
+    /// The delivery that this one was joined to: it is a part of that batch, whose state and attempts are shown here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_to: Option<DeliveryId>,
+    /// How many further events it carries, as a batch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub members: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "this is how serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl From<Delivery> for DeliveryView {
@@ -36,7 +47,10 @@ impl From<Delivery> for DeliveryView {
             DeliveryState::Delivered { at } => (DeliveryStateName::Delivered, None, Some(at), None),
             DeliveryState::Dead { at, reason } => (DeliveryStateName::Dead, None, Some(at), Some(reason)),
         };
+        let subscription = delivery.id.subscription.clone();
         Self {
+            joined_to: delivery.joined_to.map(|event| DeliveryId { event, subscription }),
+            members: delivery.members,
             event: delivery.id.event,
             subscription: delivery.id.subscription.clone(),
             id: delivery.id,

@@ -320,6 +320,9 @@ fn judge(
     if !is_wanted(replay, of_target.as_ref()) {
         return Ok(None);
     }
+    if goes_with_batch(kv, replay, of_target.as_ref())? {
+        return Ok(None);
+    }
     let is_new = of_target.is_none();
     if !is_new && !replay.selection.filter.asks_for_kind() {
         return Ok(Some(Candidate { id: event, event: None }));
@@ -328,6 +331,16 @@ fn judge(
     *bytes += routed.event.size();
     let is_meant = replay.selection.filter.matches_kind(&routed.event);
     Ok(is_meant.then(|| Candidate { id: event, event: is_new.then_some(routed.event) }))
+}
+
+/// Tells whether a delivery is a part of a batch that the replay means as a whole, by its first event.
+fn goes_with_batch(kv: &dyn KeyValue, replay: &Replay, of_target: Option<&Delivery>) -> Result<bool, StoreError> {
+    let Some(first) = of_target.and_then(|delivery| delivery.joined_to) else { return Ok(false) };
+    let filter = &replay.selection.filter;
+    if !filter.spans(first) || !filter.asks_for_kind() {
+        return Ok(filter.spans(first));
+    }
+    Ok(read_event(kv, first)?.is_some_and(|routed| filter.matches_kind(&routed.event)))
 }
 
 /// Tells whether a replay wants to queue an event whose delivery to the target stands so.

@@ -160,9 +160,15 @@ impl Inner {
             return None;
         }
         let is_meant = kind.matches(&routed.event) && self.is_wanted(replay, event);
-        let target = replay.selection.target().clone();
-        let is_new = self.record(&DeliveryId { event, subscription: target }).is_none();
-        is_meant.then(|| Candidate { id: event, event: is_new.then(|| Arc::clone(&routed.event)) })
+        let target = DeliveryId { event, subscription: replay.selection.target().clone() };
+        let is_new = self.record(&target).is_none();
+        // A part of a batch goes with the batch, if that is meant by its first event.
+        let batch = self.delivery(target).and_then(|delivery| delivery.joined_to);
+        let goes_with_batch = batch.is_some_and(|first| {
+            self.events.get(&first).is_some_and(|routed| replay.selection.filter.matches(&routed.event))
+        });
+        (is_meant && !goes_with_batch)
+            .then(|| Candidate { id: event, event: is_new.then(|| Arc::clone(&routed.event)) })
     }
 
     /// Tells whether a replay wants to queue an event, by how its delivery to the target stands.
