@@ -44,3 +44,52 @@ fn made(stored: StoredSubscription, definitions: &Definitions) -> Made {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Environment, load};
+    use crate::deliver::Standing;
+    use crate::model::secret::Secret;
+    use crate::model::time::Timestamp;
+    use crate::store::SubscriptionStore;
+    use crate::store::memory::MemoryStore;
+    use crate::telemetry::Telemetry;
+
+    async fn store(store: &MemoryStore, name: &str, definition: &Value) {
+        let stored = StoredSubscription {
+            name: name.parse().expect("a name"),
+            definition: Secret::new(definition.to_string()),
+            former_secrets: Vec::new(),
+            created_at: Timestamp::EPOCH,
+            changed_at: Timestamp::EPOCH,
+            revision: 1,
+            made_by: None,
+        };
+        store.store_subscription(stored).await.expect("a change");
+    }
+
+    #[tokio::test]
+    async fn what_was_made_is_taken_up_and_what_cannot_be_used_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, "[subscriptions.log]\nurl = \"http://configured/\"").expect("a file");
+        let configuration = load(&path, &Environment::from([])).expect("a right configuration");
+        let definitions = Definitions::of(&configuration.connectors, configuration.egress.clone());
+        let memory = MemoryStore::new();
+        store(&memory, "erp", &json!({"url": "http://10.0.0.1/", "connectors": ["orders"]})).await;
+        store(&memory, "log", &json!({"url": "http://made/"})).await;
+        store(&memory, "odd", &json!({"url": "http://made/", "colour": "red"})).await;
+
+        let registry = registry(&configuration, &definitions, memory, Telemetry::shared()).await.expect("a registry");
+        let present = registry.present();
+        let urls: Vec<_> = present.all().map(|one| (one.name.as_str(), one.url.as_str())).collect();
+        assert_eq!(urls, [("log", "http://configured/"), ("erp", "http://10.0.0.1/")]);
+        let names: Vec<_> = present.names().iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["erp", "log", "odd"], "what waits for the odd one is kept");
+        let odd = present.standing(&"odd".parse().expect("a name"));
+        assert!(matches!(odd, Standing::Made(made) if made.subscription.is_none()));
+    }
+}
