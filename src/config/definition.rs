@@ -136,9 +136,8 @@ impl Definitions {
 /// Adds former secrets to those that sign. Where only one signs, the oldest that is used does: receivers that do not
 /// know the new one yet are the reason why it is kept.
 fn sign_with_former(subscription: &mut Subscription, former_secrets: &[Timed<Secret>]) {
-    for former in former_secrets {
-        subscription.redactor.learn(&former.secret);
-    }
+    let redactor = std::mem::take(&mut subscription.redactor);
+    subscription.redactor = redactor.and(former_secrets.iter().map(|former| former.secret.clone()));
     match &mut subscription.signing {
         Signing::Standard(secrets) => {
             secrets.extend(former_secrets.iter().filter_map(|former| {
@@ -180,6 +179,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::time::Timestamp;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -256,6 +256,28 @@ mod tests {
         assert_eq!(defined.subscription.headers[0].1.expose(), "hunter2");
         assert_eq!(defined.subscription.origin, Origin::Api);
         assert_eq!(defined.subscription.redactor.redact(SECRET), "***");
+    }
+
+    #[test]
+    fn former_secrets_sign_as_well_or_first_where_one_alone_does() {
+        let former = ["whsec_b3RoZXIgc2VjcmV0IG9mIDI0IGJ5dGVz", "whsec_eWV0IGFub3RoZXIgc2VjcmV0IG9mIGJ5dGVz"];
+        let timed = former.map(|text| Timed { secret: Secret::new(text.to_owned()), until: Some(Timestamp::LAST) });
+        let signing = |definition: &Value| {
+            let name = "erp".parse().expect("a name");
+            let definition = definition.as_object().expect("an object");
+            let read = Definitions::of(&[], Egress::default()).read(&name, definition, &timed);
+            let subscription = read.expect("nothing is wrong").subscription;
+            assert!(former.iter().all(|secret| subscription.redactor.redact(secret) == "***"));
+            subscription
+        };
+        let standard = signing(&json!({"url": "http://a/", "secret": SECRET}));
+        let Signing::Standard(secrets) = &standard.signing else { panic!("as Standard Webhooks says") };
+        let texts: Vec<_> = secrets.iter().map(|timed| timed.secret.to_text().expose().to_owned()).collect();
+        assert_eq!(texts, [SECRET, former[0], former[1]]);
+        let github = signing(&json!({"url": "http://a/", "secret": SECRET, "signature": {"style": "github"}}));
+        let Signing::Header(_, secrets) = &github.signing else { panic!("in a header of its own") };
+        let texts: Vec<_> = secrets.iter().map(|timed| timed.secret.expose().to_owned()).collect();
+        assert_eq!(texts, [former[0], former[1], SECRET]);
     }
 
     #[test]

@@ -48,12 +48,16 @@ const SHORTEST_NEEDLE: usize = 4;
 impl Redactor {
     /// Returns a redactor for these secrets, which are found as they are and as they stand in an address or in JSON.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut needles: Vec<Secret> = Vec::new();
+        Self::default().and(secrets)
+    }
+
+    /// Returns a redactor for these secrets as well.
+    pub fn and(mut self, secrets: impl IntoIterator<Item = Secret>) -> Self {
         for secret in secrets {
-            add_needles(&mut needles, secret.expose());
+            add_needles(&mut self.needles, secret.expose());
         }
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
-        Self { needles, learnt: Arc::default() }
+        self.needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
+        self
     }
 
     /// Takes a secret that a source gave, such as an access token, out of texts from now on. Only the latest few are
