@@ -22,6 +22,8 @@ pub(super) struct Gate {
 #[derive(Debug)]
 struct Inner {
     state: LaneState,
+    /// Whether the store says that the subscription is disabled, as far as is known here.
+    stored_disabled: Option<Disabled>,
     /// How often attempts have changed the state.
     changes: u64,
     /// What the store does not know yet.
@@ -70,6 +72,7 @@ impl Gate {
     pub fn new(lane: &LanePolicy, retry: &RetryPolicy) -> Self {
         let inner = Inner {
             state: LaneState::default(),
+            stored_disabled: None,
             changes: 0,
             unsaved: None,
             breaker: lane.breaker.map(Breaker::new),
@@ -171,7 +174,32 @@ impl Gate {
             let until = open.until.min(now + breaker.longest_rest());
             OpenBreaker { until, ..open }
         });
+        inner.stored_disabled.clone_from(&state.disabled);
         inner.state = state;
+    }
+
+    /// Takes over who disabled or enabled the subscription by hand while attempts changed the state: `stored` is what
+    /// would be overwritten.
+    pub fn adopt(&self, stored: &LaneState) {
+        let mut inner = self.lock();
+        if inner.stored_disabled != stored.disabled {
+            inner.stored_disabled.clone_from(&stored.disabled);
+            inner.state.disabled.clone_from(&stored.disabled);
+            if stored.disabled.is_none() {
+                inner.failing = None;
+                inner.breaker.iter_mut().for_each(Breaker::forget);
+            }
+        }
+    }
+
+    /// Tells whether the store has yet to be told something.
+    pub fn is_unsaved(&self) -> bool {
+        self.lock().unsaved.is_some()
+    }
+
+    /// Notes that the store was told this.
+    pub fn saved(&self, state: &LaneState) {
+        self.lock().stored_disabled.clone_from(&state.disabled);
     }
 
     /// Since when the breaker is open, if it is.
@@ -384,5 +412,24 @@ mod tests {
             gate.attempted(health, at(second), at(second));
         }
         assert!(gate.take_unsaved().is_none());
+    }
+
+    #[test]
+    fn what_somebody_decides_by_hand_is_not_overwritten() {
+        let gate = gate();
+        gate.pause(at(10), at(0));
+        let by_hand = LaneState { disabled: Some(disabled()), ..LaneState::default() };
+        gate.adopt(&by_hand);
+        let (state, _) = gate.take_unsaved().expect("a state");
+        assert_eq!((state.disabled.clone(), state.paused_until), (by_hand.disabled, Some(at(10))));
+        gate.saved(&state);
+
+        gate.pause(at(20), at(0));
+        gate.adopt(&LaneState::default());
+        assert_eq!(gate.opening(at(0)), Opening::At(at(20)), "it was enabled by hand");
+
+        gate.disable(disabled(), |_| news());
+        gate.adopt(&LaneState::default());
+        assert_eq!(gate.opening(at(0)), Opening::ByHand, "nobody has touched it since");
     }
 }

@@ -148,13 +148,24 @@ impl Worker {
 
     /// Stores what the receiver said of the whole lane, if there is something new.
     pub async fn save_state(&self) {
-        if self.gate.store_rests_until(self.now()).is_some() {
+        if !self.gate.is_unsaved() || self.gate.store_rests_until(self.now()).is_some() {
             return;
         }
+        let stored = self.store().lane_state(self.name()).await;
+        if let Ok(stored) = &stored {
+            self.gate.adopt(stored);
+        }
         let Some((state, news)) = self.gate.take_unsaved() else { return };
-        if let Err(error) = self.store().set_lane_state(self.name(), state, news.clone()).await {
-            self.gate.not_saved(news);
-            self.store_failed("store what its receiver said", &error);
+        let saved = match stored {
+            Ok(_) => self.store().set_lane_state(self.name(), state.clone(), news.clone()).await,
+            Err(error) => Err(error),
+        };
+        match saved {
+            Ok(()) => self.gate.saved(&state),
+            Err(error) => {
+                self.gate.not_saved(news);
+                self.store_failed("store what its receiver said", &error);
+            }
         }
     }
 
