@@ -1,7 +1,7 @@
 //! Receivers that speak HTTP/2, and what can go wrong with its streams.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -80,7 +80,8 @@ fn speaking(trial: Trial) -> Trial {
     trial.secured(Arc::new(configuration())).rules(&secure::trusting())
 }
 
-fn configuration() -> ServerConfig {
+/// Returns what agrees on HTTP/2 with whoever speaks it.
+pub fn configuration() -> ServerConfig {
     let mut configuration = secure::configuration("good.pem");
     configuration.alpn_protocols = vec![b"h2".to_vec()];
     configuration
@@ -95,9 +96,19 @@ pub async fn serve(stream: TlsStream<TcpStream>, shared: Arc<Shared>) -> Result<
     let mut is_first = true;
     while let Some(accepted) = connection.accept().await {
         let (request, mut respond) = accepted?;
-        let Conduct::Streams(ill) = shared.conduct() else {
-            answers.spawn(answer(request, respond, 200, None, Arc::clone(&shared)));
-            continue;
+        let ill = match shared.conduct() {
+            Conduct::Streams(ill) => ill,
+            Conduct::Fickle(random) => {
+                answers.spawn(answer(request, respond, 200, None, Arc::clone(&shared)));
+                if random.lock().unwrap_or_else(PoisonError::into_inner).u8(..4) == 0 {
+                    connection.graceful_shutdown();
+                }
+                continue;
+            }
+            Conduct::Well | Conduct::Ill(_) | Conduct::Raw(_) => {
+                answers.spawn(answer(request, respond, 200, None, Arc::clone(&shared)));
+                continue;
+            }
         };
         let was_ill_before = shared.note_ill() > 0;
         let was_first = std::mem::take(&mut is_first);
