@@ -160,7 +160,7 @@ impl HttpClient {
     }
 
     /// Sends a request and reads the answer's body, all of it within the limits. Any status is an answer; if it is one of
-    /// a failure, of the body only the beginning is read, as far as that can be.
+    /// a failure, of the body only the beginning is read, as far as that can be done in time.
     pub async fn send(&self, request: HttpRequest, limits: Limits) -> Result<HttpResponse, HttpError> {
         self.send_traced(request, limits).await.1
     }
@@ -169,11 +169,15 @@ impl HttpClient {
     pub async fn send_traced(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
         let way = Way::of(&request.url, &self.shared.egress);
         let exchange = Exchange::begin(self.shared.clock.clone(), way.literal, way.port, way.is_proxied);
+        let refusal = Mutex::default();
         // Whoever sends requests need not carry along what an exchange remembers meanwhile.
-        let answer = Box::pin(self.exchange(&exchange, &way, request, limits.body));
+        let answer = Box::pin(self.exchange(&exchange, &way, request, limits.body, &refusal));
         let result = match tokio::time::timeout(limits.deadline, answer).await {
             Ok(result) => result,
-            Err(_) => Err(HttpError::Deadline(limits.deadline)),
+            Err(_) => {
+                let refusal = refusal.into_inner().unwrap_or_else(PoisonError::into_inner);
+                refusal.ok_or(HttpError::Deadline(limits.deadline))
+            }
         };
         (exchange.trace(), result)
     }
@@ -204,6 +208,7 @@ impl HttpClient {
         way: &Way,
         request: HttpRequest,
         limit: BodyLimit,
+        refusal: &Mutex<Option<HttpResponse>>,
     ) -> Result<HttpResponse, HttpError> {
         let length = request.url.as_str().len();
         if length > LONGEST_ADDRESS {
@@ -229,6 +234,11 @@ impl HttpClient {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let is_failure = status >= 400;
+        if is_failure {
+            // If the body never ends, this is what was answered.
+            let answered = HttpResponse { status, headers: headers.clone(), body: Bytes::new() };
+            *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
+        }
         let limit = match limit {
             BodyLimit::Refuse(most) if is_failure => BodyLimit::Keep(most.as_usize().min(MOST_OF_FAILURE)),
             limit => limit,

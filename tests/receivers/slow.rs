@@ -37,6 +37,18 @@ fn slow() -> Vec<Trial> {
             "a failure whose body drips",
             [Step::Request, send("HTTP/1.1 500 No\r\ncontent-length: 1000\r\n\r\n"), drip("no, not at all today")],
         ),
+        slow_to(
+            "410 whose body drips",
+            [
+                Step::Request,
+                send("HTTP/1.1 410 Gone\r\ncontent-length: 1000\r\n\r\n"),
+                drip("gone for good, as I said"),
+            ],
+        ),
+        slow_to(
+            "503 in two minutes whose body never comes",
+            [Step::Request, send("HTTP/1.1 503 No\r\nretry-after: 120\r\ncontent-length: 1000\r\n\r\n"), Step::Hang],
+        ),
         slow_to("100 Continue and nothing more", [send("HTTP/1.1 100 Continue\r\n\r\n"), Step::Request, Step::Hang]),
         slow_to("hints and nothing more", [Step::Request, send("HTTP/1.1 103 Hints\r\nlink: </>\r\n\r\n"), Step::Hang]),
         Trial::new("an answer that comes late, but in time", [Step::Request, Step::Pause(PAUSE), ok(), Step::Keep]),
