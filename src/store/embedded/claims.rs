@@ -8,7 +8,7 @@ use super::deliveries::read_record;
 use super::history::read_event_alone;
 use super::keys::{self, Item, Place};
 use super::leases::{Hold, Lane, lock};
-use super::order::{self, LaneOrder, Looked};
+use super::order::{self, Items, LaneOrder, Looked};
 use super::value::damaged;
 use super::{Core, EmbeddedStore};
 use crate::model::event::Event;
@@ -64,12 +64,17 @@ impl EmbeddedStore {
         let subscription = subscription.clone();
         self.read(move |kv, core| {
             let lane = core.leases.lane(&subscription);
+            let kept = LaneOrder::read(|key| kv.get(key), &subscription)?;
+            let items = match kept {
+                Some(current) => order::read_items(kv, &lane, current, &subscription, 1)?,
+                None => Items::new(),
+            };
             let mut lane = lock(&lane);
             let mut dues: Vec<Timestamp> = lane.first_end().into_iter().collect();
-            match LaneOrder::read(|key| kv.get(key), &subscription)? {
+            match kept {
                 Some(current) if current.is_kept() => {
                     order::note_items(kv, &mut lane, current);
-                    let first = order::look_at_first_tries(kv, &lane, current, &subscription, 1)?;
+                    let first = order::look_at_first_tries(kv, &lane, current, &subscription, &items, 1)?;
                     let again = order::look_at_retries(kv, &lane, current, &subscription, None, 1)?;
                     dues.extend(first.free.iter().chain(&again.free).map(|(place, _)| place.due()));
                     // Only a claim can find out what lies behind so much that is blocked.
@@ -125,16 +130,20 @@ fn take_due(
     claim: Claim,
 ) -> Result<Taken, StoreError> {
     let lane = core.leases.lane(subscription);
-    let mut lane = lock(&lane);
-    let lane = &mut *lane;
     let most = if claim.order == Order::All { claim.most.min(1) } else { claim.most };
     let kept = LaneOrder::read(|key| kv.get(key), subscription)?.filter(|_| claim.order != Order::None);
+    let items = match kept {
+        Some(current) => order::read_items(kv, &lane, current, subscription, most)?,
+        None => Items::new(),
+    };
+    let mut lane = lock(&lane);
+    let lane = &mut *lane;
     let (first, again, blocked, is_cut_off) = match kept {
         Some(current) => {
             lane.end_lapsed(now);
             order::note_items(kv, lane, current);
             let again = order::look_at_retries(kv, lane, current, subscription, Some(now), most)?;
-            let mut first = order::look_at_first_tries(kv, lane, current, subscription, most)?;
+            let mut first = order::look_at_first_tries(kv, lane, current, subscription, &items, most)?;
             let blocked = std::mem::take(&mut first.blocked);
             let is_cut_off = first.is_cut_off;
             (first, again, blocked, is_cut_off)

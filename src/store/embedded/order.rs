@@ -11,8 +11,8 @@
 //! when it leaves its queue for good, in the same batch. So nothing is forgotten, whatever the moment of a crash. With
 //! [`Order::All`] everything is one item, and nothing has to be put behind.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
 use super::committer::Transaction;
 use super::history::walk;
@@ -355,12 +355,43 @@ pub(super) struct Looked {
     pub is_cut_off: bool,
 }
 
+/// The items of some events.
+pub(super) type Items = HashMap<EventId, Item>;
+
+/// Reads the items of the first tries that are likely to be looked at, so that the lane is not locked meanwhile: events
+/// may be large, and what becomes durable waits for that lock.
+pub(super) fn read_items(
+    kv: &dyn KeyValue,
+    lane: &Mutex<Lane>,
+    current: LaneOrder,
+    subscription: &SubscriptionName,
+    most: usize,
+) -> Result<Items, StoreError> {
+    let mut items = Items::new();
+    if most == 0 || current.order == Order::All {
+        return Ok(items);
+    }
+    let mut different = HashSet::new();
+    let from = lock(lane).first_from;
+    walk(kv, &keys::queued_first(subscription, from), kv::Order::Ascending, |key, value| {
+        let event = keys::event_of(key).ok_or_else(|| damaged(key, "it is no place in a queue"))?;
+        if !lock(lane).has_hold(event) {
+            let item = current.item_queued(kv, key, value, event);
+            items.insert(event, item);
+            different.insert(item);
+        }
+        Ok(different.len() < most && items.len() < LOOKED_AT)
+    })?;
+    Ok(items)
+}
+
 /// Looks for first tries that nobody holds and that wait for no other delivery.
 pub(super) fn look_at_first_tries(
     kv: &dyn KeyValue,
     lane: &Lane,
     current: LaneOrder,
     subscription: &SubscriptionName,
+    items: &Items,
     most: usize,
 ) -> Result<Looked, StoreError> {
     let mut looked = Looked::default();
@@ -375,7 +406,7 @@ pub(super) fn look_at_first_tries(
         if lane.has_hold(event) {
             return Ok(true);
         }
-        let item = current.item_queued(kv, key, value, event);
+        let item = items.get(&event).copied().unwrap_or_else(|| current.item_queued(kv, key, value, event));
         let is_behind = lane.holds_before(item, event)
             || kv.get(&keys::head(subscription, &item))?.is_some()
             || is_any_behind(kv, subscription, item, event)?;

@@ -231,6 +231,7 @@ impl DeliveryRecord {
         encoder.0
     }
 
+    /// Reads a record of this format or the one before.
     pub fn decode(key: &[u8], body: &[u8]) -> Result<Self, StoreError> {
         let read = match body {
             [FORMAT, rest @ ..] => Self::read(&mut Decoder(rest)),
@@ -418,4 +419,69 @@ fn class_number(class: FailureClass) -> u8 {
 
 fn class_of(number: u8) -> Option<FailureClass> {
     CLASSES.into_iter().find(|class| class_number(*class) == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::SubscriptionName;
+
+    fn key(event: EventId) -> Vec<u8> {
+        let subscription: SubscriptionName = "erp".parse().expect("a name");
+        keys::delivery(&subscription, event)
+    }
+
+    fn attempt(number: u32) -> Attempt {
+        let failure = AttemptFailure { class: FailureClass::Connect, message: "refused".into() };
+        let begun = Attempt::begun(number, Timestamp::from_millis(5));
+        Attempt { duration: Duration::from_millis(7), failure: Some(failure), answer: "é".into(), ..begun }
+    }
+
+    #[test]
+    fn records_of_the_first_format_are_read() {
+        let event = EventId::new(Timestamp::from_millis(1000));
+        let mut encoder = Encoder::default();
+        encoder.u8(3);
+        encoder.i64(9);
+        encoder.u32(2);
+        encoder.u32(2);
+        for number in 1..3 {
+            encoder.u32(number);
+            encoder.i64(5);
+            encoder.u64(7);
+            encoder.u16(0);
+            encoder.u8(2);
+            encoder.u16(0);
+            encoder.text("é");
+            encoder.text("refused");
+        }
+        let record = DeliveryRecord::decode(&key(event), &encoder.0).expect("a record");
+        let stored = |number| StoredAttempt { attempt: attempt(number), detail_parts: 0 };
+        let expected = DeliveryRecord {
+            stage: Stage::Dead(Timestamp::from_millis(9), DeathReason::Gone),
+            failures: 2,
+            attempted: 2,
+            attempts: vec![stored(1), stored(2)],
+            ..DeliveryRecord::first(event)
+        };
+        assert_eq!(record, expected);
+        assert_eq!(DeliveryRecord::decode(&key(event), &expected.encode()).expect("a record"), expected);
+    }
+
+    #[test]
+    fn a_record_stays_small_however_often_its_delivery_is_attempted() {
+        let event = EventId::new(Timestamp::from_millis(1000));
+        let mut record = DeliveryRecord::first(event);
+        for number in 0..200 {
+            let address = Some("[2001:db8::1]:443".parse().expect("an address"));
+            let some = Some(Duration::from_secs(1));
+            let phases = Phases { dns: some, connect: some, tls: some, answer: some, body: some };
+            let answer = "a".repeat(40 * (number as usize % 40));
+            record.add(Attempt { address, phases, answer, ..attempt(number) });
+            assert!(record.encode().len() <= LARGEST_PIECE, "{}", record.encode().len());
+        }
+        assert_eq!((record.attempted, record.attempts.len()), (200, ATTEMPTS_KEPT));
+        let read = DeliveryRecord::decode(&key(event), &record.encode()).expect("a record");
+        assert!(read.encode() == record.encode(), "what is written is what was read");
+    }
 }
