@@ -6,6 +6,8 @@
 mod house;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "support/percentile.rs"]
+mod percentile;
 mod support;
 
 use std::net::SocketAddr;
@@ -14,9 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use house::{House, Receipts};
+use percentile::percentile;
 use pollhook::clock::SystemClock;
 use pollhook::http::{BodyLimit, HttpClient, HttpRequest, Limits, Method, header::HeaderMap};
-use support::{figure, median, now, percentile};
+use support::{figure, median, now};
 
 const DELIVERIES: usize = 20_000;
 const CONCURRENCY: usize = 64;

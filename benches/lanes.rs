@@ -5,6 +5,8 @@
 mod house;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "support/percentile.rs"]
+mod percentile;
 mod support;
 
 use std::fmt::Write as _;
@@ -13,8 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use house::{House, Receipts};
+use percentile::percentile;
 use pollhook::clock::SystemClock;
-use support::{figure, median, now, percentile};
+use support::{figure, median, now};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 

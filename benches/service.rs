@@ -6,6 +6,8 @@
 mod house;
 #[path = "support/loopback.rs"]
 mod loopback;
+#[path = "support/percentile.rs"]
+mod percentile;
 mod support;
 
 use std::fmt::Write as _;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::{Router, routing};
+use percentile::percentile;
 use pollhook::clock::SystemClock;
 use pollhook::model::event::{Event, Route};
 use pollhook::model::fingerprint::{BodyHash, Fingerprint, KeyHash};
@@ -26,7 +29,7 @@ use pollhook::model::id::SubscriptionName;
 use pollhook::model::item::{Presence, SeenItem};
 use pollhook::model::time::Timestamp;
 use pollhook::store::{ConnectorState, HistoryStore, PollCommit, PollStore, Retention, RulesMemory, SeenUpdate};
-use support::{figure, median, now, percentile};
+use support::{figure, median, now};
 
 const SEEN_ITEMS: usize = 1_000_000;
 const STARTS: usize = 5;

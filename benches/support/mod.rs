@@ -23,13 +23,6 @@ pub fn median(mut durations: Vec<Duration>) -> Duration {
     durations[durations.len() / 2]
 }
 
-/// Returns what so many percent of the durations do not exceed, in words.
-pub fn percentile(durations: &mut [Duration], percent: usize) -> String {
-    durations.sort_unstable();
-    let index = (durations.len() * percent / 100).min(durations.len() - 1);
-    format!("{:.2} ms", durations[index].as_secs_f64() * 1e3)
-}
-
 /// Prints one figure.
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 pub fn figure(name: &str, value: impl std::fmt::Display) {
