@@ -38,29 +38,29 @@ struct Plan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_deliveries_survive_kills() {
-    run(Plan { rules: "", ends: 10, is_told: false, most_joined: 1, is_ordered: false }).await;
+    run(Plan { rules: "", ends: 8, is_told: false, most_joined: 1, is_ordered: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ordered_deliveries_survive_kills_in_their_order() {
-    run(Plan { rules: "order = \"item\"", ends: 10, is_told: false, most_joined: 1, is_ordered: true }).await;
+    run(Plan { rules: "order = \"item\"", ends: 8, is_told: false, most_joined: 1, is_ordered: true }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_survive_kills_as_they_were_put_together() {
     let rules = "batch = { max = 7, wait = \"100ms\" }";
-    run(Plan { rules, ends: 10, is_told: false, most_joined: 7, is_ordered: false }).await;
+    run(Plan { rules, ends: 8, is_told: false, most_joined: 7, is_ordered: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_survive_a_shutdown_that_is_cut_short() {
-    run(Plan { rules: "", ends: 10, is_told: true, most_joined: 1, is_ordered: false }).await;
+    run(Plan { rules: "", ends: 8, is_told: true, most_joined: 1, is_ordered: false }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_survive_a_shutdown_that_is_cut_short() {
     let rules = "batch = { max = 7, wait = \"100ms\" }";
-    run(Plan { rules, ends: 10, is_told: true, most_joined: 7, is_ordered: false }).await;
+    run(Plan { rules, ends: 8, is_told: true, most_joined: 7, is_ordered: false }).await;
 }
 
 /// How many items there are, and how many of them at most have changed when they are looked at.
@@ -96,7 +96,7 @@ async fn run(plan: Plan) {
         drop(service);
     }
     let meanwhile = lock(&book).acknowledged().len();
-    assert!(meanwhile > 30, "only {meanwhile} events arrived while the service was being killed");
+    assert!(meanwhile > 20, "only {meanwhile} events arrived while the service was being killed");
 
     lock(&items).calm = true;
     lock(&book).calm = true;
