@@ -35,6 +35,7 @@ const SEEN_ITEMS: usize = 1_000_000;
 const STARTS: usize = 5;
 const SUBSCRIPTIONS: usize = 10_000;
 const DUE: usize = 1_000_000;
+const ITEMS: usize = 10_000;
 
 fn main() {
     let empty = tempfile::tempdir().expect("a folder");
@@ -113,7 +114,7 @@ fn backlog() {
     service.stop();
 
     let began = now();
-    runtime.block_on(add_due(&data, 0));
+    runtime.block_on(add_due(&data));
     figure("made due", format_args!("{:.0} deliveries/s", DUE as f64 / began.elapsed().as_secs_f64()));
     figure("bytes on disk for each delivery that waits", format_args!("{}", size_of(&sled) / DUE as u64));
 
@@ -138,13 +139,13 @@ fn backlog() {
     let began = now();
     let pruned = runtime.block_on(prune_all(&data));
     figure("pruned", format_args!("{:.0} events/s", pruned as f64 / began.elapsed().as_secs_f64()));
-    runtime.block_on(add_due(&data, DUE));
+    runtime.block_on(add_due(&data));
     let again = size_of(&sled) as f64 / full as f64;
     figure("the file's size after pruning and 1,000,000 more, of what it was", format_args!("{:.0} %", again * 100.0));
 }
 
-/// Makes deliveries due to `dead`, of events of the connector `orders`.
-async fn add_due(data: &Path, first: usize) {
+/// Makes deliveries due to `dead`: items of the connector `orders` that changed again and again.
+async fn add_due(data: &Path) {
     struct ToDead;
     impl Route for ToDead {
         fn subscriptions(&self, _event: &Event) -> Vec<SubscriptionName> {
@@ -152,8 +153,8 @@ async fn add_due(data: &Path, first: usize) {
         }
     }
     let (store, clock) = (support::store(data), SystemClock::shared());
-    for part in (first..first + DUE).step_by(10_000) {
-        house::commit(&*store, &ToDead, clock.now(), part..part + 10_000).await;
+    for _ in 0..DUE / ITEMS {
+        house::commit(&*store, &ToDead, clock.now(), 0..ITEMS).await;
     }
     store.close().await.expect("closing");
 }
