@@ -122,12 +122,15 @@ fn print(delivery: &Received, as_json: bool, output: &mut Output) -> Result<(), 
     let text = |name: &str| delivery.event.as_ref().and_then(|event| event.get(name)).and_then(Value::as_str);
     let time = delivery.at.to_utc().format("%H:%M:%S%.3f");
     let id = delivery.webhook_id.as_deref().unwrap_or("without a webhook-id");
-    let kind = match &delivery.event {
-        Some(Value::Array(events)) => format!("a batch of {}", events.len()),
-        _ => text("type").unwrap_or("not an event").to_owned(),
-    };
     // In CloudEvents, the key is the subject.
-    let key = text("key").or_else(|| text("subject")).unwrap_or("");
+    let (kind, key) = match (&delivery.cloud_event, &delivery.event) {
+        (Some((kind, subject)), _) => (kind.clone(), subject.as_str()),
+        (None, Some(Value::Array(events))) => (format!("a batch of {}", events.len()), ""),
+        (None, _) => {
+            let kind = text("type").unwrap_or("not an event").to_owned();
+            (kind, text("key").or_else(|| text("subject")).unwrap_or(""))
+        }
+    };
     output.line(format_args!("{time}  {kind}  {key}  {id}  {verdict}, answered {}", delivery.answered.as_u16()))?;
     match delivery.event.as_ref().and_then(|event| event.get("data")) {
         Some(data) => {

@@ -21,6 +21,8 @@ pub struct Received {
     pub path: String,
     /// The `webhook-id` header, or nothing if there was none.
     pub webhook_id: Option<String>,
+    /// The type and key of a CloudEvent in binary mode, which has them in headers.
+    pub cloud_event: Option<(String, String)>,
     /// The body as JSON; `None` if it is none.
     pub event: Option<Value>,
     pub body: Bytes,
@@ -58,10 +60,12 @@ async fn receive(State(receiver): State<Arc<Receiver>>, uri: Uri, headers: Heade
     let at = receiver.clock.now();
     let verified = (!receiver.keys.is_empty()).then(|| verify(&receiver.keys, &headers, &body, at));
     let answered = if matches!(verified, Some(Err(_))) { StatusCode::BAD_REQUEST } else { (receiver.answer)(&headers) };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let received = Received {
         at,
+        cloud_event: header("ce-type").map(|kind| (kind, header("ce-subject").unwrap_or_default())),
         path: uri.path().to_owned(),
-        webhook_id: headers.get("webhook-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+        webhook_id: header("webhook-id"),
         event: serde_json::from_slice(&body).ok(),
         body,
         verified,

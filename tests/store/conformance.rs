@@ -18,7 +18,7 @@ use pollhook::store::{
 
 use super::support::{
     LEASE, MapKeyValue, aside, at, attempt, commit, connector, create, describe_aside, event, failed, open_map,
-    open_sled, poll, quiet, raw, record, seen, settlement, state, subscription,
+    open_sled, poll, quiet, raw, record, replay_dead, seen, settlement, state, subscription,
 };
 
 /// Makes a test of each behaviour for each store.
@@ -684,11 +684,11 @@ async fn dead_letters_are_replayed_oldest_first(store: SharedStore) {
         settle(&store, claimed, 0, verdict).await;
     }
     let name = subscription("erp");
-    assert_eq!(store.replay_dead(&name, at(9), 2).await.expect("a replay"), 2);
+    assert_eq!(replay_dead(&*store, &name, at(9), 2).await.expect("a replay"), 2);
     assert_eq!(claim_ids(&store, "erp", 9, 9).await, [ids[0], ids[2]]);
-    assert_eq!(store.replay_dead(&name, at(9), 9).await.expect("a replay"), 1);
-    assert_eq!(store.replay_dead(&name, at(9), 9).await.expect("a replay"), 0);
-    assert_eq!(store.replay_dead(&subscription("other"), at(9), 9).await.expect("a replay"), 0);
+    assert_eq!(replay_dead(&*store, &name, at(9), 9).await.expect("a replay"), 1);
+    assert_eq!(replay_dead(&*store, &name, at(9), 9).await.expect("a replay"), 0);
+    assert_eq!(replay_dead(&*store, &subscription("other"), at(9), 9).await.expect("a replay"), 0);
     assert_eq!(claim_ids(&store, "erp", 9, 9).await, ids[3..]);
 }
 
@@ -895,7 +895,7 @@ async fn lanes_are_woken_by_whatever_gives_them_work(store: SharedStore) {
     assert!(woken().await, "by a replay");
     let claimed = claim(&store, "erp", 2, 1).await;
     settle(&store, &claimed[0], 2, Verdict::Dead(DeathReason::Gone)).await;
-    store.replay_dead(&name, at(3), 9).await.expect("a replay");
+    replay_dead(&*store, &name, at(3), 9).await.expect("a replay");
     assert!(woken().await, "by a replay of dead letters");
     let news = event(&connector("orders"), "news", at(3), raw("0"), &["erp"]);
     store.set_lane_state(&subscription("other"), LaneState::default(), vec![news]).await.expect("a change");
@@ -938,7 +938,7 @@ async fn pruning_removes_what_is_over_and_nothing_else(store: SharedStore) {
     let pruned = prune(31).await;
     assert_eq!((pruned.events, pruned.deliveries, pruned.finished), (1, 1, true));
     assert_eq!(left().await, ["retry", "waiting"]);
-    assert_eq!(store.replay_dead(&subscription("erp"), at(0), 9).await.expect("a replay"), 0);
+    assert_eq!(replay_dead(&*store, &subscription("erp"), at(0), 9).await.expect("a replay"), 0);
     assert_eq!(claim_ids(&store, "slow", 0, 9).await, waiting);
     let seen = store.seen_items(&orders, SeenSelection::All).await.expect("a read");
     assert_eq!(seen.len(), 6);

@@ -24,7 +24,7 @@ use proptest::prelude::*;
 
 use super::support::{
     LEASE, MapKeyValue, aside, at, attempt, commit, connector, describe_aside, event, failed, open_map, open_sled,
-    poll, raw, record, seen, state, subscription,
+    poll, raw, record, replay_dead, seen, state, subscription,
 };
 
 const CONNECTORS: [&str; 2] = ["orders", "order"];
@@ -429,8 +429,8 @@ impl Both {
             }
             Step::ReplayDead { subscription: name, most } => {
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
-                let expected = self.reference.replay_dead(&name, now, *most).await.expect("a replay");
-                assert_eq!(store.replay_dead(&name, now, *most).await.expect("a replay"), expected);
+                let expected = replay_dead(&*self.reference, &name, now, *most).await.expect("a replay");
+                assert_eq!(replay_dead(&*store, &name, now, *most).await.expect("a replay"), expected);
             }
             Step::SetLane { subscription: name, until } => {
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);

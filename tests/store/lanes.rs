@@ -15,7 +15,8 @@ use pollhook::store::{
 };
 
 use super::support::{
-    LEASE, MapKeyValue, at, attempt, connector, create, event, open_map, open_sled, raw, settlement, subscription,
+    LEASE, MapKeyValue, at, attempt, connector, create, event, open_map, open_sled, raw, replay_dead, settlement,
+    subscription,
 };
 
 /// Makes a test of each behaviour for each store.
@@ -358,7 +359,7 @@ async fn a_batch_shows_in_lists_and_counts(store: SharedStore) {
         assert!(list(Some(DeliveryStateName::Pending), name).await.is_empty());
     }
     assert_eq!(counts(&store).await, LaneCounts { waiting: 0, retrying: 0, dead: 1 });
-    assert_eq!(store.replay_dead(&subscription(NAME), at(1), 9).await.expect("a replay"), 1);
+    assert_eq!(replay_dead(&*store, &subscription(NAME), at(1), 9).await.expect("a replay"), 1);
     let again = claim_by(&store, 1, Claim::up_to(9, LEASE)).await.deliveries;
     assert_eq!((again.len(), joined_ids(&again[0])), (1, ids[1..].to_vec()));
 }
@@ -605,12 +606,12 @@ async fn a_crash_between_any_two_steps_leaves_an_order_whole() {
                     };
                     store.settle_delivery(settlement(claimed, at(100 * round), verdict)).await?;
                 }
-                store.replay_dead(&subscription(NAME), at(100 * round + 1), 1).await?;
+                replay_dead(&**store, &subscription(NAME), at(100 * round + 1), 1).await?;
             }
             Ok(())
         },
         async |store| {
-            store.replay_dead(&subscription(NAME), at(9000), 100).await.expect("a replay");
+            replay_dead(&**store, &subscription(NAME), at(9000), 100).await.expect("a replay");
             let expected = counts(store).await;
             let arrived = drain(store, Order::Item).await;
             let count: usize = arrived.values().map(Vec::len).sum();

@@ -19,7 +19,8 @@ use pollhook::model::time::Timestamp;
 use pollhook::store::embedded::{self, EmbeddedStore, Options};
 use pollhook::store::kv::{Batch, KeyValue, Order, Visitor};
 use pollhook::store::{
-    ClaimedDelivery, ConnectorState, PollCommit, PollStore, RulesMemory, SeenUpdate, Settlement, StoreError, Verdict,
+    ClaimedDelivery, ConnectorState, DeliveryQuery, DeliveryStateName, HistoryStore, PollCommit, PollStore,
+    RulesMemory, SeenUpdate, Settlement, StoreError, Verdict,
 };
 use pollhook::telemetry::Telemetry;
 use serde_json::value::RawValue;
@@ -272,4 +273,29 @@ impl KeyValue for MapKeyValue {
         self.largest.fetch_max(batch.operations(), Ordering::SeqCst);
         Ok(())
     }
+}
+
+/// Queues the dead letters of a subscription again, the oldest first and at most so many; returns how many.
+pub async fn replay_dead<S: HistoryStore + ?Sized>(
+    store: &S,
+    subscription: &SubscriptionName,
+    now: Timestamp,
+    most: usize,
+) -> Result<usize, StoreError> {
+    let state = Some(DeliveryStateName::Dead);
+    let mut query = DeliveryQuery { subscription: Some(subscription.clone()), state, limit: 500, ..Default::default() };
+    let mut dead = Vec::new();
+    loop {
+        let page = store.deliveries(query.clone()).await?;
+        dead.extend(page.iter().map(|delivery| delivery.id.clone()));
+        query.before.clone_from(&page.next);
+        if query.before.is_none() {
+            break;
+        }
+    }
+    let oldest: Vec<_> = dead.iter().rev().take(most).collect();
+    for id in &oldest {
+        store.replay(id, now).await?;
+    }
+    Ok(oldest.len())
 }

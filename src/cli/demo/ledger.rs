@@ -125,6 +125,7 @@ mod tests {
 
     fn received(id: &str, version: u64, answered: StatusCode, verified: Result<(), VerifyError>) -> Received {
         Received {
+            cloud_event: None,
             at: Timestamp::from_millis(1500),
             path: "/".to_owned(),
             webhook_id: Some(id.to_owned()),

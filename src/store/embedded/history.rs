@@ -23,9 +23,6 @@ use crate::store::guard::Canary;
 use crate::store::kv::{KeyValue, Order};
 use crate::store::{DeliveryQuery, EventQuery, HistoryStore, LaneCounts, Page, Pruned, Retention, StoreError};
 
-/// How many deliveries one batch queues again.
-const REPLAYED_AT_ONCE: usize = 200;
-
 #[async_trait]
 impl HistoryStore for EmbeddedStore {
     async fn events(&self, query: EventQuery) -> Result<Page<RoutedEvent, EventId>, StoreError> {
@@ -74,7 +71,7 @@ impl HistoryStore for EmbeddedStore {
     async fn replay(&self, id: &DeliveryId, now: Timestamp) -> Result<(), StoreError> {
         let id = id.clone();
         self.commit(move |transaction, core| {
-            let replayed = replay_one(transaction, core, &id, now, |_| true)?;
+            let replayed = replay_one(transaction, core, &id, now)?;
             if replayed { Ok(()) } else { Err(StoreError::NotFound { what: format!("delivery {id}") }) }
         })
         .await
@@ -87,43 +84,6 @@ impl HistoryStore for EmbeddedStore {
             if sent { Ok(()) } else { Err(StoreError::NotFound { what: format!("event {}", id.event) }) }
         })
         .await
-    }
-
-    async fn replay_dead(
-        &self,
-        subscription: &SubscriptionName,
-        now: Timestamp,
-        most: usize,
-    ) -> Result<usize, StoreError> {
-        let of = subscription.clone();
-        let dead = self
-            .read(move |kv, _| {
-                let mut dead = Vec::new();
-                walk(kv, &keys::dead_before(&of, None), Order::Ascending, |key, _| {
-                    if dead.len() < most {
-                        dead.extend(keys::event_of(key));
-                    }
-                    Ok(dead.len() < most)
-                })?;
-                Ok(dead)
-            })
-            .await?;
-        let mut replayed = 0;
-        for some in dead.chunks(REPLAYED_AT_ONCE) {
-            let ids: Vec<DeliveryId> =
-                some.iter().map(|&event| DeliveryId { event, subscription: subscription.clone() }).collect();
-            replayed += self
-                .commit(move |transaction, core| {
-                    let is_dead = |record: &DeliveryRecord| matches!(record.stage, Stage::Dead(..));
-                    let mut count = 0;
-                    for id in &ids {
-                        count += usize::from(replay_one(transaction, core, id, now, is_dead)?);
-                    }
-                    Ok(count)
-                })
-                .await?;
-        }
-        Ok(replayed)
     }
 
     async fn lane_counts(&self, subscription: &SubscriptionName, most: usize) -> Result<LaneCounts, StoreError> {
@@ -260,7 +220,7 @@ pub(super) fn send_one(
     id: &DeliveryId,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    if replay_one(transaction, core, id, now, |_| true)? {
+    if replay_one(transaction, core, id, now)? {
         return Ok(true);
     }
     if transaction.get(&keys::event(id.event))?.is_none() {
@@ -272,17 +232,14 @@ pub(super) fn send_one(
     Ok(true)
 }
 
-/// Queues a delivery again if it is there and wanted; tells whether it did.
+/// Queues a delivery again if it is there; tells whether it did.
 fn replay_one(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
     id: &DeliveryId,
     now: Timestamp,
-    is_wanted: impl Fn(&DeliveryRecord) -> bool,
 ) -> Result<bool, StoreError> {
-    let Some((mut record, place)) = current(transaction, id)?.filter(|(record, _)| is_wanted(record)) else {
-        return Ok(false);
-    };
+    let Some((mut record, place)) = current(transaction, id)? else { return Ok(false) };
     if let Some(Place::First(_)) = place {
         // It waits for its first attempt and is due already.
         let (core, subscription) = (Arc::clone(core), id.subscription.clone());

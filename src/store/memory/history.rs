@@ -86,26 +86,6 @@ impl HistoryStore for MemoryStore {
         Ok(())
     }
 
-    async fn replay_dead(
-        &self,
-        subscription: &SubscriptionName,
-        now: Timestamp,
-        most: usize,
-    ) -> Result<usize, StoreError> {
-        let mut inner = self.open()?;
-        let lane = inner.lanes.entry(subscription.clone()).or_default();
-        let dead = lane.deliveries.iter().filter(|(_, record)| matches!(record.place, Place::Dead(..))).take(most);
-        let dead: Vec<EventId> = dead.map(|(event, _)| *event).collect();
-        for event in &dead {
-            inner.replay(&DeliveryId { event: *event, subscription: subscription.clone() }, now);
-        }
-        let replayed = dead.len();
-        if replayed > 0 {
-            self.wakes.wake(subscription);
-        }
-        Ok(replayed)
-    }
-
     async fn lane_counts(&self, subscription: &SubscriptionName, most: usize) -> Result<LaneCounts, StoreError> {
         let inner = self.open()?;
         let mut counts = LaneCounts::default();
