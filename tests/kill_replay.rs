@@ -201,11 +201,11 @@ async fn check_attempts(service: &Service, name: &str, expected: usize) {
 }
 
 /// How many events the store has in the test of memory.
-const MANY: usize = 200_000;
+const MANY: usize = 60_000;
 
 /// How many bytes of memory the service may take while it queues them all: most of it is the store's.
 #[cfg(target_os = "linux")]
-const MOST_MEMORY: u64 = 250 << 20;
+const MOST_MEMORY: u64 = 230 << 20;
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]

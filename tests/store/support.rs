@@ -191,7 +191,8 @@ pub fn open_map(map: &Arc<MapKeyValue>) -> EmbeddedStore {
 /// A key-value engine in memory that can be made to fail.
 #[derive(Default)]
 pub struct MapKeyValue {
-    entries: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// Scans go over what there was when they began, without a copy of it.
+    entries: Mutex<Arc<BTreeMap<Vec<u8>, Vec<u8>>>>,
     applied: AtomicUsize,
     largest: AtomicUsize,
     applies_left: Mutex<Option<usize>>,
@@ -229,7 +230,7 @@ impl MapKeyValue {
     /// Changes all values under a prefix.
     pub fn tamper(&self, prefix: u8, change: impl Fn(&mut Vec<u8>)) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, value) in entries.iter_mut().filter(|(key, _)| key.first() == Some(&prefix)) {
+        for (_, value) in Arc::make_mut(&mut entries).iter_mut().filter(|(key, _)| key.first() == Some(&prefix)) {
             change(value);
         }
     }
@@ -241,7 +242,7 @@ impl KeyValue for MapKeyValue {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], order: Order, visit: &mut Visitor<'_>) -> Result<(), StoreError> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let entries = Arc::clone(&self.entries.lock().unwrap_or_else(PoisonError::into_inner));
         let mut range = entries.range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)));
         loop {
             let entry = if order == Order::Ascending { range.next() } else { range.next_back() };
@@ -263,6 +264,7 @@ impl KeyValue for MapKeyValue {
             self.overfull.store(true, Ordering::SeqCst);
         }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = Arc::make_mut(&mut entries);
         for (key, value) in batch.changes() {
             match value {
                 Some(value) => entries.insert(key.to_vec(), value.to_vec()),
