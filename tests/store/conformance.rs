@@ -10,44 +10,15 @@ use pollhook::model::id::{DeliveryId, EventId, SubscriptionName};
 use pollhook::model::item::{Presence, SeenItem, SetAside};
 use pollhook::model::poll_record::PollRecord;
 use pollhook::model::secret::Secret;
-use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
     Claim, ClaimedDelivery, DeliveryQuery, DeliveryStateName, Disabled, EventQuery, LaneCounts, LaneState, POLLS_KEPT,
     PollCommit, PollPart, Retention, SeenSelection, SeenUpdate, Settlement, SharedStore, StoreError, Verdict,
 };
 
 use super::support::{
-    LEASE, MapKeyValue, aside, at, attempt, commit, connector, create, describe_aside, event, failed, open_map,
-    open_sled, poll, quiet, raw, record, replay_dead, seen, settlement, state, subscription,
+    LEASE, aside, at, attempt, commit, connector, create, describe_aside, event, failed, poll, quiet, raw, record,
+    replay_dead, seen, settlement, state, store_conformance, subscription,
 };
-
-/// Makes a test of each behaviour for each store.
-macro_rules! store_conformance {
-    ($($behaviour:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                super::$behaviour(super::MemoryStore::new()).await;
-            })*
-        }
-
-        mod sled {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                let directory = tempfile::tempdir().expect("a directory");
-                let store = super::open_sled(directory.path()).expect("a new store");
-                super::$behaviour(std::sync::Arc::new(store)).await;
-            })*
-        }
-
-        mod embedded {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                super::$behaviour(std::sync::Arc::new(super::open_map(&std::sync::Arc::new(super::MapKeyValue::default())))).await;
-            })*
-        }
-    };
-}
 
 store_conformance!(
     a_poll_is_held_by_one_until_it_is_given_back_or_ends,

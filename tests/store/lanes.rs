@@ -8,48 +8,17 @@ use std::time::Duration;
 use pollhook::model::delivery::{Attempt, DeathReason, DeliveryState, Phases};
 use pollhook::model::id::{DeliveryId, EventId};
 use pollhook::model::lane::Order;
-use pollhook::store::memory::MemoryStore;
 use pollhook::store::{
     ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryQuery, DeliveryStateName, LaneCounts,
     Retention, Settlement, SharedStore, StoreError, Verdict,
 };
 
 use super::support::{
-    LEASE, MapKeyValue, at, attempt, connector, create, event, open_map, open_sled, raw, replay_dead, settlement,
-    subscription,
+    LEASE, MapKeyValue, at, attempt, connector, create, event, open_map, raw, replay_dead, settlement,
+    store_conformance, subscription,
 };
 
-/// Makes a test of each behaviour for each store.
-macro_rules! each_store {
-    ($($behaviour:ident),* $(,)?) => {
-        mod memory {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                super::$behaviour(super::MemoryStore::new()).await;
-            })*
-        }
-
-        mod sled {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                let directory = tempfile::tempdir().expect("a directory");
-                let store = super::open_sled(directory.path()).expect("a new store");
-                super::$behaviour(std::sync::Arc::new(store)).await;
-            })*
-        }
-
-        mod embedded {
-            $(#[tokio::test]
-            async fn $behaviour() {
-                let map = std::sync::Arc::new(super::MapKeyValue::default());
-                super::$behaviour(std::sync::Arc::new(super::open_map(&map))).await;
-                assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
-            })*
-        }
-    };
-}
-
-each_store!(
+store_conformance!(
     of_an_item_one_delivery_goes_at_a_time,
     a_failed_delivery_holds_back_its_item_and_nothing_else,
     a_late_event_of_an_item_waits_for_what_is_under_way,

@@ -25,6 +25,38 @@ use pollhook::store::{
 use pollhook::telemetry::Telemetry;
 use serde_json::value::RawValue;
 
+/// Makes a test of each behaviour for each store.
+macro_rules! store_conformance {
+    ($($behaviour:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                super::$behaviour(pollhook::store::memory::MemoryStore::new()).await;
+            })*
+        }
+
+        mod sled {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let directory = tempfile::tempdir().expect("a directory");
+                let store = crate::support::open_sled(directory.path()).expect("a new store");
+                super::$behaviour(std::sync::Arc::new(store)).await;
+            })*
+        }
+
+        mod embedded {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let map = std::sync::Arc::new(crate::support::MapKeyValue::default());
+                super::$behaviour(std::sync::Arc::new(crate::support::open_map(&map))).await;
+                assert!(!map.overfull.load(std::sync::atomic::Ordering::SeqCst), "a batch was too large");
+            })*
+        }
+    };
+}
+
+pub(crate) use store_conformance;
+
 /// How long leases are held in these tests.
 pub const LEASE: Duration = Duration::from_secs(60);
 
