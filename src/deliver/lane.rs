@@ -308,16 +308,15 @@ impl Lane {
     /// Takes over what a look found.
     fn found(&mut self, looked: Result<Look, StoreError>) {
         match looked {
-            Ok(Look { claimed, more, next }) => {
+            Ok(Look { claimed, more, next, refused }) => {
                 self.worker.gate.store_worked();
                 self.more = more && !claimed.is_empty();
                 if self.more {
                     self.resize_claims(&claimed);
                 }
                 let now = self.worker.now();
-                let is_refused = claimed.is_empty() && !more && next <= now;
-                self.refusals = if is_refused { self.refusals.saturating_add(1) } else { 0 };
-                let next = if is_refused { now + self.rest_after_refusal() } else { next };
+                self.refusals = if refused { self.refusals.saturating_add(1) } else { 0 };
+                let next = if refused { now + self.rest_after_refusal() } else { next };
                 // An attempt that ended meanwhile may have said that its delivery falls due earlier.
                 self.look_at = self.look_at.min(next);
                 self.buffer.extend(claimed, |event| self.worker.body_size(event));

@@ -44,8 +44,10 @@ pub(super) struct Look {
     pub claimed: Vec<ClaimedDelivery>,
     /// Whether more may be due than was claimed.
     pub more: bool,
-    /// When to look again; not after now if something is due already.
+    /// When to look again.
     pub next: Timestamp,
+    /// Whether something was due that the store did not hand out.
+    pub refused: bool,
 }
 
 /// What came of an attempt.
@@ -105,7 +107,7 @@ impl Worker {
         self.load_state().await?;
         let now = self.now();
         let latest = now + LOOK_EVERY.mul_f64(0.75 + fastrand::f64() / 2.0);
-        let nothing = |next| Ok(Look { claimed: Vec::new(), more: false, next });
+        let nothing = |next| Ok(Look { claimed: Vec::new(), more: false, next, refused: false });
         let most = match self.gate.opening(now) {
             Opening::ByHand => return nothing(latest),
             Opening::At(until) => return nothing(until.min(latest)),
@@ -115,7 +117,9 @@ impl Worker {
         let claim = Claim { order: self.subscription.lane.order, most, most_bytes, lease_for: self.lease_for() };
         let Claimed { deliveries: claimed, more } = store.claim_deliveries(name, now, claim).await?;
         let next = if more { now } else { store.next_due(name).await?.map_or(latest, |due| due.min(latest)) };
-        Ok(Look { claimed, more, next })
+        // What falls due a moment later was not refused.
+        let refused = claimed.is_empty() && !more && next <= now;
+        Ok(Look { claimed, more, next, refused })
     }
 
     /// How long leases are taken for.
