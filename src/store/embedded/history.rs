@@ -186,6 +186,26 @@ pub(super) fn walk(
     outcome
 }
 
+/// Returns the subscriptions that have a key in the ranges that `after` gives; reads one key for each.
+pub(super) fn subscriptions_in(
+    kv: &dyn KeyValue,
+    after: impl Fn(Option<&SubscriptionName>) -> KeyRange,
+    subscription_of: impl Fn(&[u8]) -> Option<SubscriptionName>,
+) -> Result<Vec<SubscriptionName>, StoreError> {
+    let mut found: Vec<SubscriptionName> = Vec::new();
+    loop {
+        let mut next = None;
+        walk(kv, &after(found.last()), Order::Ascending, |key, _| {
+            next = Some(subscription_of(key).ok_or_else(|| damaged(key, "it names no subscription"))?);
+            Ok(false)
+        })?;
+        match next {
+            Some(name) => found.push(name),
+            None => return Ok(found),
+        }
+    }
+}
+
 /// Returns the record of a delivery, or the one that stands for it while it waits for its first attempt.
 pub(super) fn read_record_or_first(kv: &dyn KeyValue, id: &DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
     if let Some(record) = read_record(|key| kv.get(key), id)? {

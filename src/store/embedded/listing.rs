@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::batches::describe;
-use super::history::{read_added, read_event, read_record_or_first, walk};
+use super::history::{read_added, read_event, read_record_or_first, subscriptions_in, walk};
 use super::keys::{self, KeyRange};
 use super::record::{DeliveryRecord, EventHead};
 use super::value::{assemble, damaged, unseal_whole};
@@ -172,7 +172,7 @@ impl Listing<'_> {
 
     /// Goes through the dead letters of all subscriptions side by side.
     fn dead_of_all(&mut self, kv: &dyn KeyValue) -> Result<(), StoreError> {
-        let subscriptions = with_dead_letters(kv)?;
+        let subscriptions = subscriptions_in(kv, keys::dead_after, keys::subscription_of_dead)?;
         let most = (STRETCH_OF_ALL / subscriptions.len().max(1)).max(4);
         let mut bound = self.bound_after();
         loop {
@@ -284,21 +284,4 @@ fn walk_if_any(
     visit: impl FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     if range.from < range.to { walk(kv, range, Order::Descending, visit) } else { Ok(()) }
-}
-
-/// Returns the subscriptions that have dead letters; reads little for each.
-fn with_dead_letters(kv: &dyn KeyValue) -> Result<Vec<SubscriptionName>, StoreError> {
-    let mut found: Vec<SubscriptionName> = Vec::new();
-    loop {
-        let mut next = None;
-        walk(kv, &keys::dead_after(found.last()), Order::Ascending, |key, _| {
-            let name = keys::subscription_of_dead(key);
-            next = Some(name.ok_or_else(|| damaged(key, "it names no subscription"))?);
-            Ok(false)
-        })?;
-        match next {
-            Some(name) => found.push(name),
-            None => return Ok(found),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::batches::{deciding, take_out};
 use super::committer::{MOST_OPERATIONS, Transaction};
 use super::deliveries::{read_lane, read_record};
-use super::history::walk;
+use super::history::{subscriptions_in, walk};
 use super::leases::lock;
 use super::order::relocate;
 use super::record::{DeliveryRecord, EventHead, Stage};
@@ -98,7 +98,10 @@ impl EmbeddedStore {
         let (abandoned, changed) = self
             .read(move |kv, _| {
                 let (mut abandoned, mut changed) = (BTreeSet::new(), Vec::new());
-                let unconfigured: Vec<_> = waiting(kv)?.into_iter().filter(|name| !configured.contains(name)).collect();
+                let unconfigured: Vec<_> = subscriptions_in(kv, keys::queued_after, keys::subscription_of_queued)?
+                    .into_iter()
+                    .filter(|name| !configured.contains(name))
+                    .collect();
                 for name in unconfigured {
                     match read_lane(|key| kv.get(key), &name)?.unconfigured_since {
                         Some(since) if since < bound => drop(abandoned.insert(name)),
@@ -140,23 +143,6 @@ impl EmbeddedStore {
         }
         pruning.groups.start = next;
         Ok(())
-    }
-}
-
-/// Returns the subscriptions that deliveries wait for; reads little for each.
-fn waiting(kv: &dyn KeyValue) -> Result<Vec<SubscriptionName>, StoreError> {
-    let mut found: Vec<SubscriptionName> = Vec::new();
-    loop {
-        let mut next = None;
-        walk(kv, &keys::queued_after(found.last()), Order::Ascending, |key, _| {
-            let name = keys::subscription_of_queued(key);
-            next = Some(name.ok_or_else(|| damaged(key, "it names no subscription"))?);
-            Ok(false)
-        })?;
-        match next {
-            Some(name) => found.push(name),
-            None => return Ok(found),
-        }
     }
 }
 
