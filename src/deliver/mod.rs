@@ -20,7 +20,7 @@ mod verdict;
 
 pub use lane::{DeliverContext, Lane, disable, disabled, enable};
 pub use matching::SubscriptionSet;
-pub use registry::{Change, Made, Present, Registry, Standing, signing_secrets};
+pub use registry::{Change, Holder, Made, Present, Registry, signing_secrets};
 pub use render::{Recipe, RenderError, Rendered, Renderer};
 pub use request::{KeyDescription, RequestDescription, RequestWriter, SignatureDescription, Unsendable};
 pub use sign::{NoSecretInUse, SignatureOfKey, Signer, VerifyError, VerifyingKey, verify};

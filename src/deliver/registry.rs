@@ -54,7 +54,7 @@ pub struct Made {
 
 /// Who has a name.
 #[derive(Debug, Clone, Copy)]
-pub enum Standing<'a> {
+pub enum Holder<'a> {
     Nobody,
     /// The configuration, whether or not a subscription of that name was made before.
     Configured(&'a Arc<Subscription>),
@@ -111,7 +111,7 @@ impl Registry {
     pub async fn change<T, E>(
         self: &Arc<Self>,
         name: SubscriptionName,
-        decide: impl FnOnce(Standing<'_>) -> Result<(Change, T), E> + Send + 'static,
+        decide: impl FnOnce(Holder<'_>) -> Result<(Change, T), E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -150,15 +150,15 @@ impl Registry {
     async fn make<T, E: From<StoreError>>(
         &self,
         name: &SubscriptionName,
-        decide: impl FnOnce(Standing<'_>) -> Result<(Change, T), E>,
+        decide: impl FnOnce(Holder<'_>) -> Result<(Change, T), E>,
     ) -> Result<T, E> {
         let before = self.present();
-        let (change, outcome) = decide(before.standing(name))?;
+        let (change, outcome) = decide(before.holder(name))?;
         let mut made = before.made.clone();
         match change {
             Change::Nothing => return Ok(outcome),
             Change::Put(one) => {
-                if matches!(before.standing(name), Standing::Nobody) {
+                if matches!(before.holder(name), Holder::Nobody) {
                     // Whoever had the name before may have been disabled.
                     lane::enable(&*self.store, name).await?;
                 }
@@ -225,19 +225,19 @@ impl Present {
     }
 
     /// Returns who has a name.
-    pub fn standing(&self, name: &SubscriptionName) -> Standing<'_> {
+    pub fn holder(&self, name: &SubscriptionName) -> Holder<'_> {
         match (self.set.get(name), self.made.get(name)) {
             (Some(subscription), made) if !made.is_some_and(|made| made.is(subscription)) => {
-                Standing::Configured(subscription)
+                Holder::Configured(subscription)
             }
-            (_, Some(made)) => Standing::Made(made),
-            (_, None) => Standing::Nobody,
+            (_, Some(made)) => Holder::Made(made),
+            (_, None) => Holder::Nobody,
         }
     }
 
     /// Returns the names of subscriptions that were made and gave way to configured ones.
     pub fn given_way(&self) -> Vec<SubscriptionName> {
-        let gave_way = |name: &&SubscriptionName| matches!(self.standing(name), Standing::Configured(_));
+        let gave_way = |name: &&SubscriptionName| matches!(self.holder(name), Holder::Configured(_));
         self.made.keys().filter(gave_way).cloned().collect()
     }
 }
@@ -375,9 +375,9 @@ mod tests {
             async |registry, _| {
                 check(&registry, &[("a", "configured"), ("b", "made")]);
                 assert_eq!(registry.present().given_way(), [name("a")]);
-                assert!(matches!(registry.present().standing(&name("a")), Standing::Configured(_)));
-                assert!(matches!(registry.present().standing(&name("b")), Standing::Made(_)));
-                assert!(matches!(registry.present().standing(&name("c")), Standing::Nobody));
+                assert!(matches!(registry.present().holder(&name("a")), Holder::Configured(_)));
+                assert!(matches!(registry.present().holder(&name("b")), Holder::Made(_)));
+                assert!(matches!(registry.present().holder(&name("c")), Holder::Nobody));
                 assert_eq!(registry.configure(configured(&["b", "a"])).await, [name("b")]);
                 check(&registry, &[("b", "configured"), ("a", "configured")]);
                 assert_eq!(registry.configure(Vec::new()).await, []);
@@ -393,7 +393,7 @@ mod tests {
         with_registry(Vec::new(), vec![broken], async |registry, _| {
             check(&registry, &[]);
             assert_eq!(&*registry.present().names(), [name("old")]);
-            assert!(matches!(registry.present().standing(&name("old")), Standing::Made(_)));
+            assert!(matches!(registry.present().holder(&name("old")), Holder::Made(_)));
         })
         .await;
     }

@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Environment, load};
-    use crate::deliver::Standing;
+    use crate::deliver::Holder;
     use crate::model::secret::Secret;
     use crate::model::time::Timestamp;
     use crate::store::SubscriptionStore;
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(urls, [("log", "http://configured/"), ("erp", "http://10.0.0.1/")]);
         let names: Vec<_> = present.names().iter().map(ToString::to_string).collect();
         assert_eq!(names, ["erp", "log", "odd"], "what waits for the odd one is kept");
-        let odd = present.standing(&"odd".parse().expect("a name"));
-        assert!(matches!(odd, Standing::Made(made) if made.subscription.is_none()));
+        let odd = present.holder(&"odd".parse().expect("a name"));
+        assert!(matches!(odd, Holder::Made(made) if made.subscription.is_none()));
     }
 }

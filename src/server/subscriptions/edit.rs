@@ -16,7 +16,7 @@ use super::super::problem::Problem;
 use super::super::wire::{ChangedSubscription, RotateRequest};
 use super::{Optional, unknown, view};
 use crate::config::{Defined, DefinitionMistake, Definitions};
-use crate::deliver::{self, Change, Made, Standing};
+use crate::deliver::{self, Change, Holder, Made};
 use crate::model::fingerprint::BodyHash;
 use crate::model::id::SubscriptionName;
 use crate::model::quantity::{format_duration, parse_duration};
@@ -70,16 +70,16 @@ pub async fn create(
     let (definitions, now) = (Arc::clone(&state.definitions), state.clock.now());
     let decide = {
         let name = name.clone();
-        move |standing: Standing<'_>| -> Decided {
-            match standing {
-                Standing::Made(made) if made_by.is_some() && made.stored.made_by == made_by => {
+        move |holder: Holder<'_>| -> Decided {
+            match holder {
+                Holder::Made(made) if made_by.is_some() && made.stored.made_by == made_by => {
                     Ok((Change::Nothing, repeated(made, generated.is_some())))
                 }
-                Standing::Made(_) => Err(Problem::conflict(format!(
+                Holder::Made(_) => Err(Problem::conflict(format!(
                     "there is a subscription {name} already; PUT /v1/subscriptions/{name} replaces it"
                 ))),
-                Standing::Configured(_) => Err(is_configured(&name)),
-                Standing::Nobody => {
+                Holder::Configured(_) => Err(is_configured(&name)),
+                Holder::Nobody => {
                     let stored = StoredSubscription {
                         name,
                         definition: Secret::new(Value::Object(definition).to_string()),
@@ -140,10 +140,10 @@ pub async fn remove(State(state): State<Arc<ServerState>>, Path(name): Path<Stri
     let name: SubscriptionName = name.parse().map_err(|_| unknown(&name))?;
     let decide = {
         let name = name.clone();
-        move |standing: Standing<'_>| match standing {
-            Standing::Made(_) => Ok((Change::Remove, Outcome::default())),
-            Standing::Configured(_) => Err(is_configured(&name)),
-            Standing::Nobody => Err(unknown(name.as_str())),
+        move |holder: Holder<'_>| match holder {
+            Holder::Made(_) => Ok((Change::Remove, Outcome::default())),
+            Holder::Configured(_) => Err(is_configured(&name)),
+            Holder::Nobody => Err(unknown(name.as_str())),
         }
     };
     state.registry.change(name, decide).await?;
@@ -165,15 +165,15 @@ pub async fn rotate(
     let definitions = Arc::clone(&state.definitions);
     let decide = {
         let name = name.clone();
-        move |standing: Standing<'_>| -> Decided {
-            if let Standing::Configured(_) = standing {
+        move |holder: Holder<'_>| -> Decided {
+            if let Holder::Configured(_) = holder {
                 return Err(Problem::conflict(format!(
                     "the subscription {name} is in the configuration file: write its new secret there behind the old one, \
                      such as secret = [{{ env = \"OLD_SECRET\", until = \"{until}\" }}, {{ env = \"NEW_SECRET\" }}], and \
                      restart the service"
                 )));
             }
-            let made = made_or_problem(standing, &name)?;
+            let made = made_or_problem(holder, &name)?;
             let subscription = made.subscription.as_ref().ok_or_else(|| unusable(&name))?;
             let mut former = deliver::signing_secrets(&subscription.signing);
             former.retain(|former| former.is_used_at(now));
@@ -214,8 +214,8 @@ async fn edit(
     let (definitions, now) = (Arc::clone(&state.definitions), state.clock.now());
     let decide = {
         let name = name.clone();
-        move |standing: Standing<'_>| -> Decided {
-            let made = made_or_problem(standing, &name)?;
+        move |holder: Holder<'_>| -> Decided {
+            let made = made_or_problem(holder, &name)?;
             let before = definition_stored(&made.stored)?;
             let definition = change(before.clone());
             let mut stored = next(&made.stored, definition.clone(), now);
@@ -280,11 +280,11 @@ async fn changed(
     }))
 }
 
-fn made_or_problem<'a>(standing: Standing<'a>, name: &SubscriptionName) -> Result<&'a Made, Problem> {
-    match standing {
-        Standing::Made(made) => Ok(made),
-        Standing::Configured(_) => Err(is_configured(name)),
-        Standing::Nobody => Err(unknown(name.as_str())),
+fn made_or_problem<'a>(holder: Holder<'a>, name: &SubscriptionName) -> Result<&'a Made, Problem> {
+    match holder {
+        Holder::Made(made) => Ok(made),
+        Holder::Configured(_) => Err(is_configured(name)),
+        Holder::Nobody => Err(unknown(name.as_str())),
     }
 }
 

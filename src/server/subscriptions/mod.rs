@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use super::ServerState;
 use super::problem::Problem;
 use super::wire::{DisableRequest, LONGEST_LIST, List, MOST_COUNTED, MadeView, SubscriptionView};
-use crate::deliver::{self, Made, Present, Standing};
+use crate::deliver::{self, Holder, Made, Present};
 use crate::model::id::SubscriptionName;
 use crate::model::subscription::Subscription;
 use crate::store::StoreError;
@@ -116,15 +116,15 @@ fn unknown(name: &str) -> Problem {
 /// Returns the subscription that is asked for by its name.
 fn named<'p>(present: &'p Present, name: &str) -> Result<&'p Arc<Subscription>, Problem> {
     let parsed = name.parse::<SubscriptionName>().map_err(|_| unknown(name))?;
-    match present.standing(&parsed) {
-        Standing::Configured(subscription) => Ok(subscription),
-        Standing::Made(made) => made.subscription.as_ref().ok_or_else(|| {
+    match present.holder(&parsed) {
+        Holder::Configured(subscription) => Ok(subscription),
+        Holder::Made(made) => made.subscription.as_ref().ok_or_else(|| {
             Problem::conflict(format!(
                 "what is stored of the subscription {name} cannot be used by this version; PUT /v1/subscriptions/{name} \
                  replaces it, DELETE removes it, and the log says what is wrong with it"
             ))
         }),
-        Standing::Nobody => Err(unknown(name)),
+        Holder::Nobody => Err(unknown(name)),
     }
 }
 
@@ -135,9 +135,9 @@ async fn view(
 ) -> Result<SubscriptionView, StoreError> {
     let lane = state.store.lane_state(&subscription.name).await?;
     let deliveries = state.store.lane_counts(&subscription.name, MOST_COUNTED).await?;
-    let made = match present.standing(&subscription.name) {
-        Standing::Made(made) => Some(made_view(made)),
-        Standing::Configured(_) | Standing::Nobody => None,
+    let made = match present.holder(&subscription.name) {
+        Holder::Made(made) => Some(made_view(made)),
+        Holder::Configured(_) | Holder::Nobody => None,
     };
     Ok(SubscriptionView::new(subscription, made, &lane, deliveries, state.clock.now()))
 }
