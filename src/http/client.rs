@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
 use url::{Host, Url};
 
-use super::error::{HttpError, connection_of, is_closed};
+use super::error::{HttpError, connection_of, is_closed, is_unasked};
 use super::guard::{Lookup, Resolver, SystemLookup};
 use super::trace::{Exchange, Trace, TraceLayer};
 use super::{body, tls};
@@ -109,6 +109,9 @@ const LONGEST_ADDRESS: usize = 65_534;
 /// connection is gone; this is for servers that only seem to keep them open.
 const MOST_STALE: usize = 32;
 
+/// How often it is sent again because a connection that was made for it was used by others, and closed, before its turn.
+const MOST_UNASKED: usize = 4;
+
 /// How long nothing may come over an HTTP/2 connection before the other side is asked whether it is still there, and how
 /// long it may take to say so. Without that, all requests over a dead connection would time out. Together they are less
 /// than deliveries usually take at most, so that one that meets a dead connection can still go out on another.
@@ -186,10 +189,14 @@ impl HttpClient {
     /// says nothing of the request. Whoever does read it twice must know the second one for a repeat.
     pub async fn send_again(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
         let begun = self.shared.clock.monotonic();
-        let mut stale = 0;
+        let (mut stale, mut unasked) = (0, 0);
         loop {
             let deadline = limits.deadline.saturating_sub(self.shared.clock.monotonic().saturating_sub(begun));
             let (trace, result) = self.send_traced(request.clone(), Limits { deadline, ..limits }).await;
+            if trace.unasked && unasked < MOST_UNASKED {
+                unasked += 1;
+                continue;
+            }
             if trace.stale && stale < MOST_STALE {
                 stale += 1;
                 continue;
@@ -222,6 +229,9 @@ impl HttpClient {
         let mut response = exchange.scope(request.send()).await.map_err(|error| {
             if let Some(connected) = connection_of(&error) {
                 exchange.failed_on(connected, is_closed(&error));
+            }
+            if is_unasked(&error) {
+                exchange.was_unasked();
             }
             match HttpError::of(&error) {
                 HttpError::Connect(problem) if exchange.was_securing() => {

@@ -94,6 +94,17 @@ pub(super) fn is_closed(error: &reqwest::Error) -> bool {
     kind.is_some_and(is_closed) || text == CLOSED || text == DEAD_HTTP2 || text.starts_with(CLOSED_HTTP2)
 }
 
+/// Tells whether the connection that a request was to share with others was closed before the request was given to it.
+pub(super) fn is_unasked(error: &reqwest::Error) -> bool {
+    let is_shared = connection_of(error).is_some_and(Connected::is_negotiated_h2);
+    let is_canceled = find(error).is_some_and(hyper::Error::is_canceled);
+    is_shared && is_canceled || UNASKED.contains(&innermost(error).as_str())
+}
+
+/// How hyper-util says that a connection was closed while it was handed over, and that one was not made because that of
+/// somebody else, gone since, was to be shared. It tries again by itself only where HTTP/2 is not negotiated.
+const UNASKED: [&str; 2] = ["checked out connection was closed", "ALPN upgraded to HTTP/2"];
+
 /// How hyper and h2 say that a connection was closed, or that nobody is there any more. A stream that was reset is another matter: its connection lives on.
 const CLOSED: &str = "connection closed before message completed";
 const CLOSED_HTTP2: &str = "connection error";

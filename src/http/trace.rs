@@ -31,6 +31,8 @@ pub struct Trace {
     /// Whether it failed because a connection that had been kept open turned out to be closed. That says nothing of the
     /// request.
     pub stale: bool,
+    /// Whether it failed because a connection that was to be shared was closed before it was given the request.
+    pub unasked: bool,
 }
 
 /// An exchange that is under way.
@@ -51,6 +53,8 @@ struct Marks {
     used: Option<Ends>,
     /// Whether the connection that was used is closed, and gave no answer.
     is_closed: bool,
+    /// Whether a connection that was to be shared was closed before the request was given to it.
+    is_unasked: bool,
     answered_at: Option<Duration>,
 }
 
@@ -108,6 +112,11 @@ impl Exchange {
         (marks.used, marks.is_closed) = (ends(connected), is_closed);
     }
 
+    /// Takes note that the connection that was to be shared was closed before.
+    pub fn was_unasked(&self) {
+        self.marks().is_unasked = true;
+    }
+
     /// Tells whether the last connection was begun to be made secure, and that never ended.
     pub fn was_securing(&self) -> bool {
         let times = self.marks().connection.as_ref().map(|connection| *connection.times());
@@ -138,7 +147,8 @@ impl Exchange {
         phases.answer = asked_at.map(|at| marks.answered_at.unwrap_or(end).saturating_sub(at));
         phases.body = marks.answered_at.map(|at| end.saturating_sub(at));
         let tried = own.and_then(|(_, times)| times.ends.map(|ends| ends.there).or(times.only));
-        Trace { address: marks.used.map(|used| used.there).or(tried), phases, stale: marks.is_closed && own.is_none() }
+        let stale = marks.is_closed && own.is_none();
+        Trace { address: marks.used.map(|used| used.there).or(tried), phases, stale, unasked: marks.is_unasked }
     }
 
     fn marks(&self) -> std::sync::MutexGuard<'_, Marks> {
