@@ -19,6 +19,7 @@ pub mod http;
 
 pub mod auth;
 pub mod deliver;
+pub mod discover;
 pub mod poll;
 pub mod store;
 

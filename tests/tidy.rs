@@ -13,10 +13,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "telemetry"]),
     ("auth", &["clock", "http", "model", "store", "telemetry"]),
     ("poll", &["auth", "clock", "http", "model", "store", "telemetry"]),
+    ("discover", &["http", "model", "poll"]),
     ("deliver", &["auth", "clock", "http", "model", "store", "telemetry"]),
     ("server", &["clock", "config", "deliver", "model", "store", "telemetry"]),
     ("service", &["clock", "config", "deliver", "http", "model", "poll", "server", "store", "telemetry"]),
-    ("cli", &["clock", "config", "deliver", "http", "model", "poll", "server", "service", "store", "telemetry"]),
+    (
+        "cli",
+        &["clock", "config", "deliver", "discover", "http", "model", "poll", "server", "service", "store", "telemetry"],
+    ),
     ("main", &["cli"]),
 ];
 

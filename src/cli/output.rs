@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::failure::Failure;
 
@@ -13,15 +13,29 @@ pub struct Output {
     err: Box<dyn Write + Send>,
     styled: bool,
     styled_errors: bool,
+    /// How many columns a line may have; `None` if it goes to a file or to a program.
+    width: Option<usize>,
 }
 
+/// The least number of columns that lines are fitted into.
+const LEAST_WIDTH: usize = 40;
+
 impl Output {
-    /// Returns the output of this process: styled where a terminal shows it and `NO_COLOR` is not set.
+    /// Returns the output of this process: styled where a terminal shows it and `NO_COLOR` is not set, or if
+    /// `CLICOLOR_FORCE` is; fitted into `COLUMNS`, or else into the terminal.
     pub fn of_process() -> Self {
-        let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+        let (forbidden, forced) = (is_set("NO_COLOR"), is_set("CLICOLOR_FORCE"));
+        let styled = |is_terminal: bool| !forbidden && (forced || is_terminal);
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let of_terminal = || {
+            let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+            Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+        };
         Self {
-            styled: colours && std::io::stdout().is_terminal(),
-            styled_errors: colours && std::io::stderr().is_terminal(),
+            styled: styled(std::io::stdout().is_terminal()),
+            styled_errors: styled(std::io::stderr().is_terminal()),
+            width: columns.or_else(of_terminal).map(|columns: usize| columns.max(LEAST_WIDTH)),
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
         }
@@ -30,7 +44,21 @@ impl Output {
     /// Returns an output that writes results without colours to `out`, and nothing else anywhere.
     #[cfg(test)]
     pub fn plain(out: impl Write + Send + 'static) -> Self {
-        Self { out: Box::new(out), err: Box::new(std::io::sink()), styled: false, styled_errors: false }
+        Self { out: Box::new(out), err: Box::new(std::io::sink()), styled: false, styled_errors: false, width: None }
+    }
+
+    /// Returns how many columns a line may have; `None` if it goes to a file or to a program.
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Prints a paragraph of a result, its lines broken where they would be too long, and all but the first one indented
+    /// by so many blanks.
+    pub fn paragraph(&mut self, text: &str, indent: usize) -> Result<(), Failure> {
+        let Some(width) = self.width else { return self.line(text) };
+        let indent = " ".repeat(indent);
+        let options = textwrap::Options::new(width).subsequent_indent(&indent).break_words(false);
+        self.line(textwrap::fill(text, options))
     }
 
     /// Tells whether what goes to standard error may have colours.
@@ -50,7 +78,8 @@ impl Output {
         self.line(text)
     }
 
-    /// Prints a table, its columns aligned and separated by two blanks.
+    /// Prints a table, its columns aligned and separated by two blanks. Where lines have a width, the last column ends
+    /// there, and a mark says that there is more.
     pub fn table<const COLUMNS: usize>(
         &mut self,
         heads: [&str; COLUMNS],
@@ -60,7 +89,12 @@ impl Output {
         lines.extend(rows);
         let widths: [usize; COLUMNS] =
             std::array::from_fn(|column| lines.iter().map(|line| line[column].text.width()).max().unwrap_or(0));
-        for line in lines {
+        let before_last: usize = widths[..COLUMNS - 1].iter().map(|width| width + 2).sum();
+        let last = self.width.map(|width| width.saturating_sub(before_last).max(LEAST_LAST_COLUMN));
+        for mut line in lines {
+            if let Some((last, cell)) = last.zip(line.last_mut()) {
+                cell.text = fitted(&cell.text, last);
+            }
             let mut printed = String::new();
             let mut gap = 0;
             for (cell, width) in line.into_iter().zip(widths) {
@@ -123,6 +157,24 @@ pub fn beginning(text: &str, longest: usize) -> String {
     }
     shown
 }
+
+/// Returns a text that has at most so many columns: its beginning and a mark, if it would have more.
+pub fn fitted(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut shown = String::new();
+    for character in text.chars() {
+        if shown.width() + character.width().unwrap_or(0) >= columns {
+            break;
+        }
+        shown.push(character);
+    }
+    shown + "…"
+}
+
+/// The least number of columns that the last column of a table has.
+const LEAST_LAST_COLUMN: usize = 16;
 
 /// One field of a table.
 #[derive(Debug, Clone)]

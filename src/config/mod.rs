@@ -38,20 +38,20 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use catalog::{Catalog, CatalogTemplate};
+pub use catalog::{Catalog, CatalogTemplate, ready_made};
 pub use definition::{Defined, DefinitionMistake, DefinitionMistakes, Definitions};
 pub use diagnostic::Diagnostics;
 pub use environment::Environment;
 pub use params::Param;
 pub use reference::reference;
 
-use catalog::TemplateFile;
+use catalog::{TemplateFile, Templates};
 use each::Element;
 use egress::egress;
 use hosts::hosts;
-use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION, nearest};
+use keys::{CONNECTOR, Kind, ROOT, SUBSCRIPTION};
 use params::ParamValues;
-use reader::{Fields, enumeration, hide, text};
+use reader::{Fields, hide};
 use report::Report;
 use secret::{Scope, plain};
 use source::Place;
@@ -156,10 +156,12 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
     let retention = retention(&root);
     let hosts = hosts(&root);
     let egress = egress(scope, &root);
-    let templates = catalog(scope, &root);
+    let in_folder = catalog(scope, &root);
+    let templates = in_folder.iter().map(|template| template.about.clone()).collect();
+    let to_use = Templates::new(scope, in_folder);
     let entries = root.entries("connectors");
     let connectors: Vec<Arc<Connector>> =
-        entries.iter().flat_map(|entry| configured_connectors(scope, entry, &templates)).map(Arc::new).collect();
+        entries.iter().flat_map(|entry| configured_connectors(scope, entry, &to_use)).map(Arc::new).collect();
     let known = Known { names: entries.iter().map(|entry| entry.key.as_str()).collect(), connectors: &connectors };
     let subscriptions = root.entries("subscriptions").iter();
     let subscriptions =
@@ -168,7 +170,6 @@ fn configuration(scope: Scope<'_>, file: usize) -> Option<Configuration> {
         let help = "write [connectors.NAME], or use a template of the catalogue".to_owned();
         report.warning(Place::beginning_of(file), "there are no connectors, so nothing is polled", Some(help));
     }
-    let templates = templates.into_iter().map(|template| template.about).collect();
     Some(Configuration {
         server: server?,
         store: store?,
@@ -231,11 +232,11 @@ fn catalog(scope: Scope<'_>, root: &Fields<'_>) -> Vec<TemplateFile> {
 }
 
 /// Returns what a connector's table configures: one connector, or one for each element of its `each`.
-fn configured_connectors(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Vec<Connector> {
+fn configured_connectors(scope: Scope<'_>, entry: &Entry, templates: &Templates<'_>) -> Vec<Connector> {
     configured(scope, entry, templates).unwrap_or_default()
 }
 
-fn configured(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Option<Vec<Connector>> {
+fn configured(scope: Scope<'_>, entry: &Entry, templates: &Templates<'_>) -> Option<Vec<Connector>> {
     let report = scope.report;
     let name =
         ConnectorName::configured(&entry.key).map_err(|error| report.error(entry.key_place, error.to_string())).ok();
@@ -243,8 +244,8 @@ fn configured(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Op
     let used = own.take("use");
     let params = own.take("params");
     let params_place = params.as_ref().map_or(entry.key_place, |params| params.key_place);
-    let template = used.as_ref().and_then(|used| find_template(report, used, templates));
-    let template = template.and_then(|template| Some((&template.about.params, template.table.as_ref()?)));
+    let template = used.as_ref().and_then(|used| templates.find(used));
+    let template = template.as_deref().and_then(|template| Some((&template.about.params, template.table.as_ref()?)));
     let is_inline = used.is_none() && own.entries.iter().all(|entry| CONNECTOR.get(&entry.key).is_some());
     if let Some(params) = params.as_ref().filter(|_| template.is_none() && !is_inline) {
         // Which of them are secret is not known.
@@ -297,21 +298,6 @@ fn configured(scope: Scope<'_>, entry: &Entry, templates: &[TemplateFile]) -> Op
         connectors.push(Connector { name, element: Some(identity.public), ..connector });
     }
     Some(connectors)
-}
-
-fn find_template<'a>(report: &Report, used: &Entry, templates: &'a [TemplateFile]) -> Option<&'a TemplateFile> {
-    let wanted = text(report, &used.node)?;
-    let found = templates.iter().find(|template| template.about.name == wanted);
-    if found.is_none() {
-        let names = || templates.iter().map(|template| template.about.name.as_str());
-        let help = match nearest(wanted, names()) {
-            Some(suggestion) => format!("did you mean \"{suggestion}\"?"),
-            None if templates.is_empty() => "the catalogue is empty; `[catalog] path` says where it is".to_owned(),
-            None => format!("there are {}", enumeration(names())),
-        };
-        report.error_with_help(used.node.place, format!("there is no template \"{wanted}\" in the catalogue"), help);
-    }
-    found
 }
 
 fn configured_subscription(scope: Scope<'_>, entry: &Entry, known: &Known<'_>) -> Option<Subscription> {

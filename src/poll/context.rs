@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::tape::Tape;
 use crate::auth::Credentials;
 use crate::clock::SharedClock;
 use crate::http::{Budgets, HttpClient};
@@ -33,6 +34,8 @@ pub struct FetchContext {
     clocks: Arc<Mutex<HashMap<HostName, HostClock>>>,
     /// What sources gave to prove with who requests are from.
     pub credentials: Credentials,
+    /// What takes the answers down, or gives them in place of the sources.
+    pub tape: Option<Tape>,
 }
 
 /// What a host's clock says.
@@ -53,12 +56,17 @@ impl FetchContext {
         let budgets = Budgets::new(clock.clone(), HashMap::new());
         let clocks = Arc::default();
         let credentials = Credentials::new(None, clock.clone(), telemetry.clone());
-        Self { http, clock, telemetry, budgets, clocks, credentials }
+        Self { http, clock, telemetry, budgets, clocks, credentials, tape: None }
     }
 
     /// Returns the same with limits of hosts, which all connectors share.
     pub fn with_hosts(self, hosts: HashMap<HostName, HostLimits>) -> Self {
         Self { budgets: Budgets::new(self.clock.clone(), hosts), ..self }
+    }
+
+    /// Returns the same with a tape, which records what is answered or gives it in place of the sources.
+    pub fn with_tape(self, tape: Tape) -> Self {
+        Self { tape: Some(tape), ..self }
     }
 
     /// Returns the same, with a store in which grants are kept that token endpoints replace.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::cursor::Incomparable;
 use crate::auth::{AuthError, TokenError};
-use crate::http::{HttpError, Status};
+use crate::http::{HttpError, Method, Status};
 use crate::model::connector::Connector;
 use crate::model::excerpt::Excerpt;
 use crate::model::limits::HostName;
@@ -119,6 +119,8 @@ pub enum PageError {
         "the next page is on {next}, which is not where the first one is ({home}), and is not asked for; if that is right, allow it with `pagination.{style}.origins = [\"{next}\"]`: it gets no credentials"
     )]
     Origin { style: &'static str, next: String, home: String },
+    #[error("the recording has no answer to {method} {url}")]
+    NotRecorded { method: Method, url: String },
     #[error("the answer's body is empty")]
     Empty,
     #[error("the answer is `null`, where items were expected")]

@@ -10,6 +10,7 @@ use super::context::FetchContext;
 use super::cursor;
 use super::error::PageError;
 use super::request::PageRequest;
+use super::tape::Tape;
 use crate::http::header::{
     CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION,
 };
@@ -215,6 +216,9 @@ impl Fetcher<'_> {
 
     /// Sends a request; once more if the source refuses what it was sent with and there will be something else.
     async fn exchange(&mut self, request: &PageRequest) -> Result<Answer, PageError> {
+        if let Some(tape) = self.context.tape.as_ref().filter(|tape| tape.replays()) {
+            return self.replayed(tape, request);
+        }
         let host = HostName::of(&request.url);
         let mut is_second = false;
         loop {
@@ -225,6 +229,10 @@ impl Fetcher<'_> {
             let response = client.send(sent, request.limits).await?;
             drop(turn);
             let answer = Answer { url: request.url.clone(), response, received_at: self.context.clock.now() };
+            if let Some(tape) = &self.context.tape {
+                let (url, redactor) = (self.shown(&request.url), &self.connector.redactor);
+                tape.record(&request.method, &url, &answer.response, redactor);
+            }
             self.learn(&host, &answer);
             let refused = answer.response.status == 401 && !is_second;
             if !refused || !self.context.credentials.renew(&proof, &answer.response) {
@@ -232,6 +240,15 @@ impl Fetcher<'_> {
             }
             is_second = true;
         }
+    }
+
+    fn replayed(&mut self, tape: &Tape, request: &PageRequest) -> Result<Answer, PageError> {
+        let url = self.shown(&request.url);
+        let Some(response) = tape.answer(&request.method, &url) else {
+            return Err(PageError::NotRecorded { method: request.method.clone(), url });
+        };
+        self.requests += 1;
+        Ok(Answer { url: request.url.clone(), response, received_at: self.context.clock.now() })
     }
 
     /// Waits until a host may be sent a request. Fails if it wants to be left alone for longer than a poll waits.

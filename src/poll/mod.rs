@@ -30,15 +30,17 @@ mod plan;
 mod polling;
 mod request;
 mod settle;
+mod tape;
 mod walk;
 mod warnings;
 
 pub use context::{FetchContext, PollContext};
-pub use decode::items_of;
+pub use decode::{items_of, value_of};
 pub use error::{PageError, PollFailure};
 pub use events::created_event;
 pub use look::{Look, Problem, look};
 pub use poller::Poller;
 pub use polling::MOST_PENDING_BYTES;
 pub use report::{ChangeCounts, PollOutcome, PollReport};
+pub use tape::{Recorded, Tape, TapeError};
 pub use walk::Visit;

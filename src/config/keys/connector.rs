@@ -46,6 +46,17 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new("params", Kind::Map(&Kind::Param), "The values of the template's params."),
         Key::new("title", Kind::Text, "What the connector is called, for people."),
         Key::new("homepage", Kind::Text, "Where the API is documented."),
+        Key::new("topics", Kind::Texts, "What the catalogue lists a template under, such as \"code hosting\"."),
+        Key::new(
+            "matches",
+            Kind::Texts,
+            "Addresses that `pollhook new` takes a template for, with `{param}` where they have a param's value and `*` for any part.",
+        ),
+        Key::new(
+            "checked",
+            Kind::Text,
+            "The published answer that a template was checked against; without it, `pollhook catalog` says that it was not.",
+        ),
         Key::new(
             "every",
             Kind::Forms,

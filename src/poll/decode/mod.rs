@@ -109,6 +109,25 @@ pub fn items_of(
     })
 }
 
+/// Returns what a page says, and the format in which: the given one, or else the one that its `Content-Type` or its
+/// beginning tells.
+pub fn value_of(
+    format: Option<&ResponseFormat>,
+    url: Option<&Url>,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<(ResponseFormat, Value), PageError> {
+    let found = format.cloned().or_else(|| sniff::format(content_type, &sniff::beginning(body)));
+    let response = Response {
+        format: found.clone(),
+        items: Expression::parse(".").expect("this expression is valid"),
+        items_by_default: false,
+        error: None,
+    };
+    let Decoded { value, .. } = decode(&response, RawPage { url, content_type, body }, &Redactor::default())?;
+    Ok((found.expect("what was decoded has a format"), value))
+}
+
 /// Yields the items of a feed where nothing else is configured.
 static FEED_ITEMS: LazyLock<Expression> =
     LazyLock::new(|| Expression::parse(".items[]").expect("this expression is valid"));
