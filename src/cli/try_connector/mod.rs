@@ -1,5 +1,7 @@
 //! `pollhook try`: one poll of a connector, without state.
 
+mod found;
+
 use std::sync::Arc;
 
 use serde_json::json;
@@ -7,18 +9,17 @@ use serde_json::json;
 use super::Global;
 use super::check::counted;
 use super::failure::Failure;
-use super::output::{Cell, Colour, Output, beginning};
-use crate::clock::{SharedClock, SystemClock};
+use super::output::{Colour, Output};
+use crate::clock::SystemClock;
 use crate::config::Configuration;
-use crate::deliver::SubscriptionSet;
 use crate::http::HttpClient;
 use crate::model::auth::{Auth, OAuth2Grant};
 use crate::model::connector::Connector;
-use crate::model::event::{Event, Route};
-use crate::model::id::SubscriptionName;
 use crate::model::item::Completeness;
-use crate::poll::{self, FetchContext, Look, created_event};
-use crate::telemetry::{SharedTelemetry, Telemetry};
+use crate::model::subscription::Subscription;
+use crate::poll::{self, FetchContext, Look};
+use crate::telemetry::Telemetry;
+use found::Found;
 
 #[derive(Debug, clap::Args)]
 pub struct TryArguments {
@@ -56,7 +57,7 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
         connector: &connector,
         look: &look,
         elapsed_millis: clock.monotonic().saturating_sub(began).as_millis(),
-        events: events(&configuration, &connector, &look, &clock, telemetry)?,
+        found: Found::new(&connector, &look, configuration.subscriptions.clone(), clock.now(), telemetry)?,
     };
     if arguments.json {
         shown.print_json(output)?;
@@ -98,26 +99,18 @@ fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Fai
     Err(Failure::Usage(format!("there is no connector {name:?}; {known}")))
 }
 
-/// Returns what each item would send if it were new, and to whom; only those that are whole.
-fn events(
-    configuration: &Configuration,
+/// Prints what a look at a connector found: its pages, and its first items with those of these subscriptions that would
+/// get them.
+pub(super) fn show(
     connector: &Connector,
     look: &Look,
-    clock: &SharedClock,
-    telemetry: SharedTelemetry,
-) -> Result<Vec<(Event, Vec<SubscriptionName>)>, Failure> {
-    let route = SubscriptionSet::new(configuration.subscriptions.clone(), telemetry);
-    let now = clock.now();
-    look.items
-        .iter()
-        .take(look.detailed.unwrap_or(usize::MAX))
-        .map(|item| {
-            let event = created_event(connector, item, now)
-                .map_err(|error| Failure::caused(format!("the item {} makes no event", item.key), error))?;
-            let subscriptions = route.subscriptions(&event);
-            Ok((event, subscriptions))
-        })
-        .collect()
+    subscriptions: Vec<Arc<Subscription>>,
+    limit: usize,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let found = Found::new(connector, look, subscriptions, SystemClock::shared().now(), Telemetry::shared())?;
+    found.print_pages(output)?;
+    found.print_items(limit, output)
 }
 
 struct Shown<'a> {
@@ -125,7 +118,7 @@ struct Shown<'a> {
     connector: &'a Connector,
     look: &'a Look,
     elapsed_millis: u128,
-    events: Vec<(Event, Vec<SubscriptionName>)>,
+    found: Found<'a>,
 }
 
 impl Shown<'_> {
@@ -145,6 +138,7 @@ impl Shown<'_> {
             })
             .collect();
         let items: Vec<_> = self
+            .found
             .events
             .iter()
             .zip(&self.look.items)
@@ -168,22 +162,11 @@ impl Shown<'_> {
     }
 
     fn print(&self, output: &mut Output) -> Result<(), Failure> {
-        let rows = self.look.pages.iter().map(|page| {
-            let status = Colour::of_status(page.status);
-            [
-                Cell::painted(status, page.status.to_string()),
-                Cell::from(format_args!("{} ms", page.elapsed.as_millis())),
-                Cell::from(crate::model::quantity::ByteSize(page.bytes as u64)),
-                Cell::from(page.items),
-                Cell::from(&page.url),
-            ]
-        });
-        if !self.look.pages.is_empty() {
-            output.table(["STATUS", "TOOK", "SIZE", "ITEMS", "PAGE"], rows)?;
-            output.line("")?;
-        }
-        if !self.look.items.is_empty() {
-            self.print_items(output)?;
+        self.found.print_pages(output)?;
+        self.found.print_items(self.arguments.limit, output)?;
+        if let Some((event, _)) = self.found.events.first() {
+            let body = serde_json::to_string(event).map_err(|error| Failure::caused("cannot write JSON", error))?;
+            output.line(format_args!("\nThe first one, if it were new, would be sent as\n{body}\n"))?;
         }
         if let Some(problem) = &self.look.problem {
             output.error(&problem.to_string());
@@ -192,25 +175,6 @@ impl Shown<'_> {
             output.say(&format!("not all pages were read: {truncation}"));
         }
         self.print_outcome(output)
-    }
-
-    fn print_items(&self, output: &mut Output) -> Result<(), Failure> {
-        let shown = self.events.iter().take(self.arguments.limit);
-        let rows = shown.map(|(event, subscriptions)| {
-            let names: Vec<&str> = subscriptions.iter().map(SubscriptionName::as_str).collect();
-            let to = if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
-            [Cell::from(&event.key), to.into(), beginning(event.data.get(), LONGEST_DATA).into()]
-        });
-        output.table(["KEY", "WOULD GO TO", "DATA"], rows)?;
-        let left = self.look.items.len().saturating_sub(self.arguments.limit.min(self.events.len()));
-        if left > 0 {
-            output.line(format_args!("and {}", counted(left, "more item")))?;
-        }
-        if let Some((event, _)) = self.events.first() {
-            let body = serde_json::to_string(event).map_err(|error| Failure::caused("cannot write JSON", error))?;
-            output.line(format_args!("\nThe first one, if it were new, would be sent as\n{body}\n"))?;
-        }
-        Ok(())
     }
 
     fn print_outcome(&self, output: &mut Output) -> Result<(), Failure> {
@@ -228,6 +192,3 @@ impl Shown<'_> {
         ))
     }
 }
-
-/// How much of an item's data the table shows, in characters.
-const LONGEST_DATA: usize = 80;
