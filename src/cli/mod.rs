@@ -13,6 +13,7 @@ mod output;
 mod receiver;
 mod replay;
 mod run;
+mod schema;
 mod status;
 mod subscriptions;
 mod try_connector;
@@ -77,6 +78,8 @@ enum Command {
     Events(events::EventsArguments),
     /// List the deliveries of the running service, or show one with its attempts
     Deliveries(deliveries::DeliveriesArguments),
+    /// Print the JSON Schema that editors complete configuration and connector files from
+    Schema(schema::SchemaArguments),
     /// Queue deliveries again, or past events for a subscription that did not get them
     Replay(replay::ReplayArguments),
 }
@@ -113,6 +116,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Baseline(arguments) => one_thread(decide::decide(arguments, Decision::Baseline, &global, output)),
         Command::Events(arguments) => one_thread(events::events(arguments, &global, output)),
         Command::Deliveries(arguments) => one_thread(deliveries::deliveries(arguments, &global, output)),
+        Command::Schema(arguments) => schema::schema(&arguments, output),
         Command::Replay(arguments) => one_thread(replay::replay(arguments, &global, output)),
     }
 }

@@ -26,6 +26,7 @@ mod reference;
 mod report;
 mod request;
 mod response;
+mod schema;
 mod secret;
 mod source;
 mod subscription;
@@ -44,6 +45,7 @@ pub use diagnostic::Diagnostics;
 pub use environment::Environment;
 pub use params::Param;
 pub use reference::reference;
+pub use schema::{SchemaOf, schema};
 
 use catalog::{TemplateFile, Templates};
 use each::Element;
