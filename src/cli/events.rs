@@ -17,6 +17,9 @@ pub struct EventsArguments {
     id: Option<EventId>,
     #[command(flatten)]
     events: EventOptions,
+    /// Only of the item with this key
+    #[arg(long, value_name = "KEY", conflicts_with = "id")]
+    key: Option<String>,
     /// Only events before this one
     #[arg(long, value_name = "ID", conflicts_with = "id")]
     before: Option<EventId>,
@@ -37,7 +40,8 @@ pub async fn events(arguments: EventsArguments, global: &Global, output: &mut Ou
         let view: EventView = client.get(&format!("/v1/events/{id}"), &[]).await?;
         return output.json(&view);
     }
-    let query = arguments.events.query(SystemClock::shared().now());
+    let mut query = arguments.events.query(SystemClock::shared().now()).to_vec();
+    query.push(("key", arguments.key));
     let before = arguments.before.map(|id| id.to_string());
     let list: List<EventView> = client.list("/v1/events", &query, before, arguments.limit).await?;
     if arguments.json {

@@ -73,14 +73,15 @@ impl SubscriptionSet {
         self.entry(name).map(|entry| &entry.subscription)
     }
 
-    /// Returns what each subscription says to an event, in the order of the subscriptions.
-    pub fn explain(&self, event: &Event) -> Vec<(&SubscriptionName, Result<(), Mismatch>)> {
+    /// Returns what each subscription says to an event, in the order of the subscriptions: those that say nothing against
+    /// it are those that it is routed to.
+    pub fn explain(&self, event: &Event) -> Vec<(&Arc<Subscription>, Result<(), Mismatch>)> {
         let json = json_of(event);
         let check = |entry: &Entry| {
             entry.subscription.matching.check_kind(event)?;
             entry.check_filter(&json)
         };
-        self.entries.iter().map(|entry| (&entry.subscription.name, check(entry))).collect()
+        self.entries.iter().map(|entry| (&entry.subscription, check(entry))).collect()
     }
 
     fn entry(&self, name: &SubscriptionName) -> Option<&Arc<Entry>> {
@@ -148,6 +149,10 @@ impl Route for SubscriptionSet {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::option;
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::json;
 
     use super::*;
@@ -221,12 +226,42 @@ mod tests {
             {
                 let event = fixture::event(connector, action, &json!(round));
                 let explained = set.explain(&event).into_iter().filter(|(_, answer)| answer.is_ok());
-                let explained: Vec<_> = explained.map(|(name, _)| name.clone()).collect();
+                let explained: Vec<_> = explained.map(|(subscription, _)| subscription.name.clone()).collect();
                 assert_eq!(set.subscriptions(&event), explained, "{connector}.{action}");
             }
             set.interested.lock().unwrap_or_else(PoisonError::into_inner).held = MOST_HELD;
         }
         assert!(set.interested.lock().unwrap_or_else(PoisonError::into_inner).by_kind.len() <= 4);
+    }
+
+    proptest! {
+        #[test]
+        fn whoever_says_nothing_against_an_event_gets_it_and_nobody_else(
+            wanted in vec((
+                vec(select(&["*", "a", "b*", "*c", "pollhook"][..]), 0..3),
+                vec(select(&["*", "created", "*.removed", "a.updated", "bc.*"][..]), 0..3),
+                option::of(select(&[".data > 1", ".key == \"k\"", ".data | error", ".previous", "true"][..])),
+            ), 0..12),
+            events in vec((
+                select(&["a", "b", "bc", "pollhook"][..]),
+                select(&["created", "updated", "removed"][..]),
+                0..4,
+            ), 1..6),
+        ) {
+            let names: Vec<String> = (0..wanted.len()).map(|number| format!("s{number}")).collect();
+            let wanted: Vec<Wanted<'_>> = names.iter().zip(&wanted)
+                .map(|(name, (connectors, events, filter))| (name.as_str(), &connectors[..], &events[..], *filter))
+                .collect();
+            let set = set(&wanted);
+            for (connector, action, data) in events {
+                let event = fixture::event(connector, action, &json!(data));
+                let explained = set.explain(&event);
+                prop_assert_eq!(explained.len(), names.len());
+                let willing = explained.iter().filter(|(_, answer)| answer.is_ok());
+                let willing: Vec<_> = willing.map(|(subscription, _)| subscription.name.clone()).collect();
+                prop_assert_eq!(set.subscriptions(&event), willing);
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::model::event::{Event, Route};
 use crate::model::id::SubscriptionName;
 use crate::model::secret::Secret;
 use crate::model::signing::{Signing, Timed};
-use crate::model::subscription::Subscription;
+use crate::model::subscription::{Mismatch, Subscription};
 use crate::store::{SharedStore, StoreError, StoredSubscription};
 use crate::telemetry::SharedTelemetry;
 
@@ -216,6 +216,11 @@ impl Present {
     /// Returns all subscriptions that events go to: the configured ones in their order, then the others by name.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Subscription>> {
         self.set.all()
+    }
+
+    /// Returns what each subscription says to an event, in the same order.
+    pub fn explain(&self, event: &Event) -> Vec<(&Arc<Subscription>, Result<(), Mismatch>)> {
+        self.set.explain(event)
     }
 
     /// Returns all names that somebody has, also those of subscriptions that cannot be used now: what waits for them is

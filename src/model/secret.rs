@@ -6,8 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 
 use super::fingerprint::BodyHash;
+use super::json;
 
 /// A text that no log, error, answer or dump shows.
 #[derive(Clone)]
@@ -85,6 +88,40 @@ impl Redactor {
         let learnt = self.learnt.read().unwrap_or_else(PoisonError::into_inner);
         let needles = self.needles.iter().chain(&*learnt);
         needles.fold(text.to_owned(), |text, needle| text.replace(needle.expose(), HIDDEN))
+    }
+
+    /// Returns the JSON text with `***` for each secret in it; a number that holds one becomes the text `***`.
+    pub fn redact_json(&self, json: &RawValue) -> Box<RawValue> {
+        let text = self.redact(json.get());
+        if text == json.get() {
+            return json.to_owned();
+        }
+        let mut value = json::parse(json.get().as_bytes()).unwrap_or_default();
+        self.redact_value(&mut value);
+        to_raw_value(&value).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    }
+
+    /// Takes the secrets out of all texts and numbers in a value.
+    pub fn redact_value(&self, value: &mut Value) {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::String(text) => *text = self.redact(text),
+            Value::Number(number) => {
+                let redacted = self.redact(number.as_str());
+                if redacted != number.as_str() {
+                    *value = Value::String(redacted);
+                }
+            }
+            Value::Array(elements) => elements.iter_mut().for_each(|element| self.redact_value(element)),
+            Value::Object(members) => {
+                let mut shown = Map::new();
+                for (name, mut member) in std::mem::take(members) {
+                    self.redact_value(&mut member);
+                    shown.insert(self.redact(&name), member);
+                }
+                *members = shown;
+            }
+        }
     }
 }
 
@@ -198,6 +235,17 @@ mod tests {
         assert_eq!(redactor.redact("k=a b+c/d&k=a+b%2Bc%2Fd&k=a%20b%2Bc%2Fd x"), "k=***&k=***&k=*** x");
         let quoted = Redactor::new([Secret::new("a\"b\\c".to_owned())]);
         assert_eq!(quoted.redact(r#"{"k":"a\"b\\c"}"#), r#"{"k":"***"}"#);
+    }
+
+    #[test]
+    fn json_stays_json_when_secrets_are_taken_out() {
+        let redactor = Redactor::new([Secret::new("hunter22".to_owned()), Secret::new("12345".to_owned())]);
+        let check = |text: &str, expected: &str| {
+            let json = RawValue::from_string(text.to_owned()).expect("JSON");
+            assert_eq!(redactor.redact_json(&json).get(), expected);
+        };
+        check(r#"{"b": 1.0, "a": [1E5]}"#, r#"{"b": 1.0, "a": [1E5]}"#);
+        check(r#"{"hunter22":["x hunter22",9123456,1E5,true]}"#, r#"{"***":["x ***","9***6",1E5,true]}"#);
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::ServerState;
 use super::problem::Problem;
 use super::wire::{ConnectorView, DecisionAnswer, LONGEST_LIST, List, USUAL_LIST};
+use super::{ServerState, explain};
 use crate::model::change::{Decision, DecisionError};
 use crate::model::connector::Connector;
 use crate::model::id::ConnectorName;
@@ -27,17 +27,23 @@ pub fn routes() -> Router<Arc<ServerState>> {
         .route("/approve", post(|state, name| decide(state, name, Decision::Approve)))
         .route("/drop", post(|state, name| decide(state, name, Decision::Drop)))
         .route("/baseline", post(|state, name| decide(state, name, Decision::Baseline)))
+        .route("/remembered", post(explain::remembered).layer(DefaultBodyLimit::max(LARGEST_QUESTION)))
+        .route("/match", post(explain::matching).layer(DefaultBodyLimit::max(LARGEST_QUESTION)))
 }
+
+/// The most bytes of what is asked about items: a thousand of the longest keys, or the largest event.
+const LARGEST_QUESTION: usize = 64 << 20;
 
 /// A connector's name, as a path has it.
 #[derive(Debug, Deserialize)]
-struct Named {
+pub(super) struct Named {
     name: String,
     element: Option<String>,
 }
 
 impl Named {
-    fn find(self, state: &ServerState) -> Result<&Arc<Connector>, Problem> {
+    /// Returns the connector that it names.
+    pub fn find(self, state: &ServerState) -> Result<&Arc<Connector>, Problem> {
         let name = match self.element {
             Some(element) => format!("{}/{element}", self.name),
             None => self.name,

@@ -20,6 +20,7 @@ use crate::store::EventQuery;
 #[serde(deny_unknown_fields)]
 pub struct EventParams {
     connector: Option<ConnectorName>,
+    key: Option<String>,
     #[serde(rename = "type")]
     event_type: Option<Pattern>,
     from: Option<Timestamp>,
@@ -34,9 +35,9 @@ pub async fn list(
     params: Result<Query<EventParams>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<List<EventView>>, Problem> {
     let Query(params) = params.map_err(|error| Problem::bad_request(error.body_text()))?;
-    let EventParams { connector, event_type, from, until, before, limit } = params;
+    let EventParams { connector, key, event_type, from, until, before, limit } = params;
     let limit = limit.unwrap_or(USUAL_LIST).clamp(1, LONGEST_LIST);
-    let query = EventQuery { filter: EventFilter { connector, event_type, from, until }, before, limit };
+    let query = EventQuery { filter: EventFilter { connector, event_type, from, until }, key, before, limit };
     Ok(Json(List::of_page(state.store.events(query).await?)))
 }
 

@@ -6,6 +6,7 @@ mod access;
 mod connectors;
 mod deliveries;
 mod events;
+mod explain;
 mod health;
 mod problem;
 mod replays;

@@ -30,6 +30,7 @@ const CONFIGURATION: &str = r#"
     [connectors.orders]
     every = "30s"
     request.url = "https://shop.example.com/api/orders"
+    auth.bearer.token = { env = "TOKEN" }
     item.key = ".id"
 
     [connectors.prices]
@@ -44,7 +45,7 @@ const CONFIGURATION: &str = r#"
     item.key = ".id"
 "#;
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_millis(1_795_000_000_000) + Duration::from_secs(seconds)
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Server
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("config.toml");
     std::fs::write(&path, CONFIGURATION).expect("a file");
-    let configuration = load(&path, &Environment::from([])).expect("a right configuration");
+    let configuration = load(&path, &Environment::from([("TOKEN", "hunter22")])).expect("a right configuration");
     let (store, decide) = (MemoryStore::new(), Arc::<Fake>::default());
     let clock = ManualClock::starting_at(at(2));
     let telemetry = Telemetry::shared();
@@ -107,7 +108,7 @@ impl Server {
     pub async fn send(&self, method: Method, path: &str, headers: HeaderMap, body: &str) -> (u16, Value) {
         let url = format!("{}{path}", self.address).parse().expect("a URL");
         let request = HttpRequest { method, url, headers, body: body.to_owned().into() };
-        let limits = Limits { deadline: Duration::from_secs(30), body: BodyLimit::Refuse(ByteSize::mebibytes(1)) };
+        let limits = Limits { deadline: Duration::from_secs(30), body: BodyLimit::Refuse(ByteSize::mebibytes(64)) };
         let response = HttpClient::new().expect("a client").send(request, limits).await.expect("an answer");
         let body = if response.body.is_empty() { b"null".as_slice() } else { &response.body };
         (response.status, serde_json::from_slice(body).expect("JSON"))

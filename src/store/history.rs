@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::model::delivery::{Attempt, DeathReason, Delivery, DeliveryState};
-use crate::model::event::RoutedEvent;
+use crate::model::event::{Event, RoutedEvent};
 use crate::model::event_filter::EventFilter;
 use crate::model::id::{ConnectorName, DeliveryId, EventId, SubscriptionName};
 use crate::model::poll_record::PollRecord;
@@ -117,10 +117,19 @@ impl<'p, T, Id> IntoIterator for &'p Page<T, Id> {
 #[derive(Debug, Clone, Default)]
 pub struct EventQuery {
     pub filter: EventFilter,
+    /// Only events of the item with this key; of the service's own events, those about the thing with this name.
+    pub key: Option<String>,
     /// Only events with smaller ids: where the last page ended.
     pub before: Option<EventId>,
     /// The most to return.
     pub limit: usize,
+}
+
+impl EventQuery {
+    /// Tells whether an event is asked for, as far as it says so beside its id.
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        self.filter.matches_kind(event) && self.key.as_ref().is_none_or(|key| *key == event.key)
+    }
 }
 
 /// Which deliveries are asked for.

@@ -58,6 +58,7 @@ store_conformance!(
     lanes_remember_their_state,
     counts_stop_at_their_bound,
     events_are_listed_newest_first_in_pages,
+    events_of_one_item_are_found,
     deliveries_are_listed_newest_first_in_pages,
     large_values_come_back_whole,
     lanes_are_woken_by_whatever_gives_them_work,
@@ -764,6 +765,7 @@ async fn events_are_listed_newest_first_in_pages(store: SharedStore) {
             filter: EventFilter::of_connector(connector("orders")),
             before: paged.last().copied(),
             limit: 2,
+            ..EventQuery::default()
         };
         let page = list(query).await;
         if page.is_empty() {
@@ -772,6 +774,27 @@ async fn events_are_listed_newest_first_in_pages(store: SharedStore) {
         paged.extend(page);
     }
     assert_eq!(paged, orders.iter().rev().copied().collect::<Vec<_>>());
+}
+
+async fn events_of_one_item_are_found(store: SharedStore) {
+    let first = create(&*store, &connector("orders"), &["1", "2"], &[]).await;
+    let second = create(&*store, &connector("orders"), &["1"], &[]).await;
+    let other = create(&*store, &connector("other"), &["1"], &[]).await;
+    let list = async |filter: EventFilter, key: &str| {
+        let query = EventQuery { filter, key: Some(key.to_owned()), limit: 9, ..EventQuery::default() };
+        let found = store.events(query).await.expect("a read");
+        assert_eq!(found.next, None);
+        found.iter().map(|routed| routed.event.id).collect::<Vec<_>>()
+    };
+    let newest_first = |mut ids: Vec<EventId>| {
+        ids.sort_by(|one, other| other.cmp(one));
+        ids
+    };
+    let of_orders = || EventFilter::of_connector(connector("orders"));
+    assert_eq!(list(of_orders(), "1").await, newest_first(vec![first[0], second[0]]));
+    assert_eq!(list(of_orders(), "2").await, [first[1]]);
+    assert_eq!(list(of_orders(), "3").await, []);
+    assert_eq!(list(EventFilter::default(), "1").await, newest_first(vec![first[0], second[0], other[0]]));
 }
 
 async fn deliveries_are_listed_newest_first_in_pages(store: SharedStore) {

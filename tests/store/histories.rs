@@ -552,7 +552,7 @@ impl Both {
         }
         for of in [None, Some(connector("orders")), Some(ConnectorName::service())] {
             let filter = EventFilter { connector: of, ..EventFilter::default() };
-            let query = EventQuery { filter, before: None, limit: 10_000 };
+            let query = EventQuery { filter, limit: 10_000, ..EventQuery::default() };
             let expected = reference.events(query.clone()).await.expect("a read");
             let found = embedded.events(query).await.expect("a read");
             assert_eq!(describe_events(&found), describe_events(&expected));

@@ -433,7 +433,7 @@ async fn lists_are_narrowed_by_reason_kind_and_time() {
                 }
             }
             let expected = orders.iter().chain(&tickets).filter(|event| is_meant(event)).copied();
-            let query = EventQuery { filter: filter.clone(), before: None, limit: 100 };
+            let query = EventQuery { filter: filter.clone(), limit: 100, ..EventQuery::default() };
             let found = store.events(query).await.expect("a read");
             let found: BTreeSet<EventId> = found
                 .iter()
@@ -478,7 +478,7 @@ async fn a_part_of_a_list_looks_at_a_bounded_number_of_entries() {
         assert_eq!(parts, expected);
     }
     let filter = EventFilter { event_type: Some(Pattern::new("orders.created")), ..EventFilter::default() };
-    let page = store.events(EventQuery { filter, before: None, limit: 9 }).await.expect("a read");
+    let page = store.events(EventQuery { filter, limit: 9, ..EventQuery::default() }).await.expect("a read");
     assert!(page.is_empty() && page.next.is_some());
 }
 

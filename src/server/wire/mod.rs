@@ -2,6 +2,7 @@
 
 mod connector;
 mod delivery;
+mod item;
 mod replay;
 mod subscription;
 
@@ -15,6 +16,10 @@ use crate::store::Page;
 
 pub use connector::{ConnectorStatus, ConnectorView, DecisionAnswer, HeldCounts, NextPoll};
 pub use delivery::{DeliveryDetail, DeliveryView};
+pub use item::{
+    ConnectorMemory, ItemMemory, MatchAnswer, MatchRequest, MatchVerdict, MatchView, PresenceName, RememberedAnswer,
+    RememberedRequest, RulesView, SeenMemory, SetAsideMemory,
+};
 pub use replay::{DryRun, ReplayAnswer, ReplayExample, ReplayRequest, ReplayView};
 pub use subscription::{
     ChangedSubscription, DisableRequest, LaneStatus, MadeView, RotateRequest, SubscriptionView, TestAnswer, TestDetail,

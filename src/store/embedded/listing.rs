@@ -48,7 +48,7 @@ pub(super) fn events(kv: &dyn KeyValue, query: &EventQuery) -> Result<Page<Route
         // One that was pruned in between is passed over.
         if let Some(routed) = read_event(kv, id)? {
             room.read(routed.event.size());
-            if query.filter.matches_kind(&routed.event) {
+            if query.wants(&routed.event) {
                 page.found.push(routed);
             }
         }

@@ -19,7 +19,7 @@ impl HistoryStore for MemoryStore {
             .values()
             .rev()
             .filter(|routed| query.before.is_none_or(|before| routed.event.id < before))
-            .filter(|routed| query.filter.matches(&routed.event))
+            .filter(|routed| query.filter.spans(routed.event.id) && query.wants(&routed.event))
             .take(query.limit);
         Ok(Page::up_to(query.limit, found.cloned().collect(), |routed| routed.event.id))
     }
