@@ -2,6 +2,9 @@
 //!
 //! Everything here is a pure function of the answers. Nothing is asked, and nothing is written.
 
+mod items;
+
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -9,7 +12,11 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::http::header::HeaderMap;
+use crate::http::Status;
+use crate::http::header::{CONTENT_TYPE, HeaderMap};
+use crate::model::expression::Expression;
+use crate::model::format::ResponseFormat;
+use crate::poll::value_of;
 
 /// One answer of an API to a plain GET.
 #[derive(Debug, Clone)]
@@ -44,7 +51,8 @@ pub struct Finding {
     pub because: String,
 }
 
-/// A key of a connector and its value.
+/// A key of a connector and its value. One below `request.query` takes the place of the parameter of that name in the
+/// address: see [`Draft::address`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Setting {
     /// The dotted path of the key, such as `item.key`.
@@ -89,6 +97,92 @@ pub enum Sureness {
     Certain,
 }
 
+/// Why no draft could be made of an answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Undiscovered {
+    /// It is not there, or not for whoever asked.
+    #[error("the API answered {}{}", Status(*status), said(says.as_ref()))]
+    Status {
+        status: u16,
+        /// What the API says of it itself.
+        says: Option<String>,
+        /// How it wants requests to prove who they are from, if it says so.
+        auth: Option<Box<Finding>>,
+    },
+    /// A status of success, and a body that reports a failure.
+    #[error("the API answered with an error and a status of success: {says}")]
+    Reported { says: String },
+    /// No format that is known, or not valid in it.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A value that holds nothing which could be an item, such as `true`.
+    #[error("the answer is {0}, which has no items")]
+    Bare(&'static str),
+}
+
+/// An answer and what it says.
+#[derive(Debug)]
+struct Page<'a> {
+    answer: &'a Answer,
+    format: ResponseFormat,
+    /// What jq sees.
+    value: Value,
+}
+
+/// The items of a page.
+#[derive(Debug)]
+struct Listing {
+    /// What gives them: `response.items`.
+    expression: String,
+    /// The first of them, [`MOST_ROWS`] at most.
+    rows: Vec<Value>,
+    /// How many there are in all.
+    count: usize,
+}
+
+/// How many items are looked at, so that a long answer takes no longer than a usual one.
+const MOST_ROWS: usize = 1000;
+
+/// Finds out what can be found out from an API's answer, and from another one to the same request a little later.
+pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undiscovered> {
+    let page = Page::read(first, None)?;
+    let again = again.and_then(|again| Page::read(again, Some(&page.format)).ok());
+    let mut findings = Vec::new();
+    let (listing, items) = items::find(&page)?;
+    let later = again.as_ref().and_then(|again| Listing::of(again, &listing.expression));
+    findings.push(items);
+    drop(later);
+    findings.sort_by_key(|finding| finding.about);
+    Ok(Draft { findings, items: listing.count })
+}
+
+impl<'a> Page<'a> {
+    /// Reads an answer in the given format, or else in the one that it seems to have.
+    fn read(answer: &'a Answer, format: Option<&ResponseFormat>) -> Result<Self, Undiscovered> {
+        let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match value_of(format, Some(&answer.url), content_type, &answer.body) {
+            Ok((format, value)) => Ok(Self { answer, format, value }),
+            Err(error) => Err(Undiscovered::Unreadable(error.to_string())),
+        }
+    }
+}
+
+impl Listing {
+    /// Returns what an expression gives of a page; `None` if it fails.
+    fn of(page: &Page<'_>, expression: &str) -> Option<Self> {
+        let outputs = Expression::parse(expression).ok()?;
+        let outputs = outputs.outputs(&page.value).ok()?;
+        let count = outputs.len();
+        let rows = outputs.into_iter().take(MOST_ROWS).map(Cow::into_owned).collect();
+        Some(Self { expression: expression.to_owned(), rows, count })
+    }
+}
+
+/// Returns what an API says of its refusal, behind a colon.
+fn said(says: Option<&String>) -> String {
+    says.map(|says| format!(": {says}")).unwrap_or_default()
+}
+
 impl Draft {
     /// Returns what was found about something, if that was looked for.
     pub fn about(&self, about: About) -> Option<&Finding> {
@@ -99,6 +193,21 @@ impl Draft {
     pub fn setting(&self, path: &str) -> Option<&Value> {
         let mut settings = self.findings.iter().flat_map(|finding| &finding.settings);
         settings.find(|setting| setting.path == path).map(|setting| &setting.value)
+    }
+
+    /// Returns the address without the parameters that the draft sets itself, so that none is sent twice.
+    pub fn address(&self, url: &Url) -> Url {
+        let mut address = url.clone();
+        let settings = self.findings.iter().flat_map(|finding| &finding.settings);
+        let set: Vec<&str> = settings.filter_map(|setting| setting.path.strip_prefix("request.query.")).collect();
+        if url.query_pairs().any(|(name, _)| set.contains(&&*name)) {
+            let left: Vec<_> = url.query_pairs().filter(|(name, _)| !set.contains(&&**name)).collect();
+            address.set_query(None);
+            if !left.is_empty() {
+                address.query_pairs_mut().extend_pairs(left);
+            }
+        }
+        address
     }
 
     /// Tells whether a person should look at something.
