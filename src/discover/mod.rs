@@ -3,6 +3,12 @@
 //! Everything here is a pure function of the answers. Nothing is asked, and nothing is written.
 
 mod items;
+mod key;
+mod path;
+mod shape;
+#[cfg(test)]
+mod testing;
+mod volatile;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -145,15 +151,26 @@ const MOST_ROWS: usize = 1000;
 
 /// Finds out what can be found out from an API's answer, and from another one to the same request a little later.
 pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undiscovered> {
+    if !(200..300).contains(&first.status) {
+        return Err(refused(first));
+    }
     let page = Page::read(first, None)?;
+    let again = again.filter(|again| (200..300).contains(&again.status));
     let again = again.and_then(|again| Page::read(again, Some(&page.format)).ok());
-    let mut findings = Vec::new();
     let (listing, items) = items::find(&page)?;
     let later = again.as_ref().and_then(|again| Listing::of(again, &listing.expression));
-    findings.push(items);
-    drop(later);
+    let key = key::find(&listing, later.as_ref());
+    let volatile = volatile::find(&listing, later.as_ref(), &volatile::key_of(Some(&key)));
+    let mut findings = vec![items, key];
+    findings.extend(volatile);
     findings.sort_by_key(|finding| finding.about);
     Ok(Draft { findings, items: listing.count })
+}
+
+/// Says why an API refused to answer.
+fn refused(answer: &Answer) -> Undiscovered {
+    let says = Page::read(answer, None).ok().and_then(|page| items::words_of(&page.value));
+    Undiscovered::Status { status: answer.status, says, auth: None }
 }
 
 impl<'a> Page<'a> {

@@ -35,6 +35,7 @@ mod walk;
 mod warnings;
 
 pub use context::{FetchContext, PollContext};
+pub use cursor::date_of;
 pub use decode::{items_of, value_of};
 pub use error::{PageError, PollFailure};
 pub use events::created_event;

@@ -20,6 +20,11 @@ use crate::model::time::Timestamp;
 /// How much further back the first poll begins if the source's clock is not known yet: as far as clocks usually differ.
 pub(super) const UNKNOWN_CLOCK_MARGIN: Duration = Duration::from_secs(5 * 60);
 
+/// Returns the point in time that a text is, if cursors are compared as dates in this form.
+pub fn date_of(text: &str) -> Option<Timestamp> {
+    Date::parse(text).map(|date| Timestamp::from(date.at().to_utc()))
+}
+
 /// A cursor value as the source wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CursorValue {

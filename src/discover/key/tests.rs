@@ -1,0 +1,116 @@
+use serde_json::{Value, json};
+
+use crate::discover::About;
+use crate::discover::testing::{draft, said};
+
+fn check(answer: &Value, expected: &str) {
+    assert_eq!(said(&draft(answer, None), About::Key, "item.key"), expected, "{answer}");
+}
+
+fn check_two(first: &Value, again: &Value, expected: &str) {
+    assert_eq!(said(&draft(first, Some(again)), About::Key, "item.key"), expected, "{first}");
+}
+
+#[test]
+fn identifiers_are_found_by_name_and_by_being_different() {
+    for (answer, expected) in [
+        (json!([{"id": 1_017, "name": "a"}, {"id": 1_018, "name": "b"}]), ".id certain"),
+        (json!([{"_id": "65f0", "__v": 0}, {"_id": "65f1", "__v": 0}]), "._id certain"),
+        (json!([{"sha": "a1", "node_id": "x"}, {"sha": "b2", "node_id": "y"}]), ".sha certain"),
+        (json!([{"guid": "p1", "title": "A"}, {"guid": "p2", "title": "B"}]), ".guid certain"),
+        (
+            json!({"kind": "Listing", "data": {"children": [{"kind": "t3", "data": {"id": "a", "title": "A"}}, {"kind": "t3", "data": {"id": "b", "title": "B"}}]}}),
+            ".data.id certain",
+        ),
+        (json!({"vulnerabilities": [{"cve": {"id": "CVE-1"}}, {"cve": {"id": "CVE-2"}}]}), ".cve.id certain"),
+        (json!({"items": [{"sys": {"id": "a"}}, {"sys": {"id": "b"}}], "total": 2}), ".sys.id certain"),
+        (json!({"items": [{"attributes": {"id": "a"}}, {"attributes": {"id": "b"}}]}), ".attributes.id certain"),
+        (json!({"query": {"recentchanges": [{"rcid": 1, "pageid": 5}, {"rcid": 2, "pageid": 5}]}}), ".rcid certain"),
+        (json!({"query": {"recentchanges": [{"rcid": 7, "pageid": 5}, {"rcid": 2, "pageid": 6}]}}), ".rcid certain"),
+        (json!([{"slug": "a", "title": "A"}, {"slug": "b", "title": "B"}]), ".slug likely"),
+        (json!([{"name": "main", "commit": {"sha": "a1"}}, {"name": "dev", "commit": {"sha": "b2"}}]), ".name likely"),
+        (json!([{"version": "v1", "date": "2026-11-20"}, {"version": "v2", "date": "2026-11-19"}]), ".version likely"),
+        (
+            json!([{"url": "https://x/1", "title": "Long words of a headline"}, {"url": "https://x/2", "title": "Other words of a headline"}]),
+            ".url likely",
+        ),
+        (json!([{"id": 1, "user_id": 7}]), ".id likely"),
+        (json!({"events": [{"event_id": 9, "user_id": 7}, {"event_id": 8, "user_id": 6}]}), ".event_id certain"),
+        (json!(["a", "b"]), ". certain"),
+        (json!([1, 1, 2]), ". certain"),
+    ] {
+        check(&answer, expected);
+    }
+}
+
+#[test]
+fn counters_dates_and_measures_are_no_keys() {
+    let quote = |position: u32, time: u32| json!({"position": position, "time": format!("2026-11-20T12:00:{time:02}Z"), "price": f64::from(time) + 0.5});
+    let draft_of_quotes = json!([quote(1, 3), quote(2, 5), quote(3, 7)]);
+    assert!(said(&draft(&draft_of_quotes, None), About::Key, "item.key").ends_with("doubtful"));
+    for (answer, expected) in [
+        (
+            json!([{"rank": 1, "symbol": "BTC"}, {"rank": 2, "symbol": "ETH"}, {"rank": 3, "symbol": "XMR"}]),
+            ".symbol likely",
+        ),
+        (json!([{"index": 0, "name": "a"}, {"index": 1, "name": "b"}, {"index": 2, "name": "c"}]), ".name likely"),
+        (json!([{"n": 1, "name": "a"}, {"n": 2, "name": "b"}, {"n": 3, "name": "c"}]), ".name likely"),
+        (json!([{"date": "2026-11-20", "name": "a"}, {"date": "2026-11-19", "name": "b"}]), ".name likely"),
+        (json!([{"ts": 1_763_640_000, "name": "a"}, {"ts": 1_763_640_060, "name": "b"}]), ".name likely"),
+        (json!([{"score": 12, "name": "a"}, {"score": 7, "name": "b"}]), ".name likely"),
+        // What an id refers to is unique by chance.
+        (json!([{"owner": {"id": 1}, "name": "a"}, {"owner": {"id": 2}, "name": "b"}]), ".name likely"),
+        // Ids that begin at 1 are those of a small database.
+        (json!([{"id": 1, "title": "a"}, {"id": 2, "title": "b"}, {"id": 3, "title": "c"}]), ".id certain"),
+    ] {
+        check(&answer, expected);
+    }
+}
+
+#[test]
+fn two_answers_tell_keys_from_what_is_different_by_chance() {
+    let story = |id: u32, name: &str, request: u32| json!({"id": id, "name": name, "token": format!("r{request}")});
+    // Numbered from the top, whatever is there.
+    check_two(
+        &json!([story(1, "c", 1), story(2, "b", 2), story(3, "a", 3)]),
+        &json!([story(1, "d", 4), story(2, "c", 5), story(3, "b", 6)]),
+        ".name likely",
+    );
+    check_two(
+        &json!([{"uuid": "1", "slug": "a"}, {"uuid": "2", "slug": "b"}]),
+        &json!([{"uuid": "3", "slug": "a"}, {"uuid": "4", "slug": "b"}]),
+        ".slug likely",
+    );
+    let first = json!([story(10, "a", 1), story(11, "b", 2), story(12, "c", 3)]);
+    let draft = draft(&first, Some(&json!([story(11, "b", 2), story(12, "c", 3), story(13, "d", 4)])));
+    assert_eq!(
+        draft.about(About::Key).expect("a key").because,
+        "it is different in all 3 items, and 2 of them are in both answers"
+    );
+}
+
+#[test]
+fn two_fields_identify_what_one_does_not() {
+    check(
+        &json!({"data": [{"type": "a", "id": "1"}, {"type": "b", "id": "1"}, {"type": "a", "id": "2"}]}),
+        r#"[".type",".id"] likely"#,
+    );
+    check(
+        &json!([{"station": "S1", "date": "2026-11-20", "t": 1.5}, {"station": "S2", "date": "2026-11-20", "t": 1.5}, {"station": "S1", "date": "2026-11-19", "t": 2.5}, {"station": "S2", "date": "2026-11-19", "t": 2.5}]),
+        r#"[".date",".station"] doubtful"#,
+    );
+}
+
+#[test]
+fn where_nothing_identifies_an_item_the_best_there_is_is_doubtful() {
+    check(
+        &json!([{"level": "info"}, {"level": "warn"}, {"level": "info"}, {"level": "info", "x": 1}]),
+        "tojson doubtful",
+    );
+    check(
+        &json!([{"name": "a", "x": 1}, {"name": "a", "x": 2}, {"name": "b", "x": 1}, {"name": "b", "x": 1}, {"name": "b", "x": 2}]),
+        r#"[".name",".x"] doubtful"#,
+    );
+    // The same item twice does not make its id less of one.
+    check(&json!([{"id": "a"}, {"id": "b"}, {"id": "a"}]), ".id certain");
+}
