@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::iter::Peekable;
-use std::str::Chars;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{SHA256, SHA512_256, digest};
 use url::Url;
 
 use super::{hex, id_of};
+use crate::http::{self, challenges};
 use crate::model::fingerprint::BodyHash;
 use crate::model::secret::Secret;
 
@@ -40,9 +39,8 @@ impl Digests {
 
     /// Takes note of the challenges in the values of `WWW-Authenticate`. Tells whether one can be answered.
     pub fn challenged<'a>(&self, id: BodyHash, values: impl Iterator<Item = &'a str>) -> bool {
-        let challenges = values.flat_map(challenges).filter_map(|(scheme, parameters)| {
-            if scheme.eq_ignore_ascii_case("digest") { Challenge::of(&parameters) } else { None }
-        });
+        let challenges = values.flat_map(challenges).filter(|offer| offer.is("digest"));
+        let challenges = challenges.filter_map(|offer| Challenge::of(&offer));
         let Some(challenge) = challenges.max_by_key(|challenge| challenge.algorithm) else { return false };
         let mut nonce = [0; 16];
         aws_lc_rs::rand::fill(&mut nonce).expect("the operating system gives random bytes");
@@ -96,12 +94,9 @@ impl Algorithm {
 }
 
 impl Challenge {
-    /// Returns the challenge that the parameters make, if it can be answered.
-    fn of(parameters: &[(String, String)]) -> Option<Self> {
-        let get = |name: &str| {
-            let mut found = parameters.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-            found.next().map(|(_, value)| value.clone())
-        };
+    /// Returns what is wanted, if that can be answered.
+    fn of(offer: &http::Challenge) -> Option<Self> {
+        let get = |name: &str| offer.parameter(name).map(str::to_owned);
         let named = get("algorithm");
         let upper = named.as_deref().unwrap_or("MD5").to_ascii_uppercase();
         let plain = upper.strip_suffix("-SESS");
@@ -193,61 +188,13 @@ fn percent_encoded(text: &str) -> String {
     })
 }
 
-/// A scheme and its parameters.
-type Offer = (String, Vec<(String, String)>);
-
-/// Returns the challenges in one value of `WWW-Authenticate`. Commas stand between challenges and between their
-/// parameters alike: a word with `=` behind it is a parameter, one without begins a challenge.
-fn challenges(value: &str) -> Vec<Offer> {
-    let mut found: Vec<Offer> = Vec::new();
-    let mut rest = value.chars().peekable();
-    loop {
-        skip(&mut rest, |c| c.is_whitespace() || matches!(c, ',' | '='));
-        let word = word(&mut rest);
-        if word.is_empty() && rest.next().is_none() {
-            return found;
-        }
-        skip(&mut rest, char::is_whitespace);
-        if rest.next_if_eq(&'=').is_none() {
-            found.push((word, Vec::new()));
-            continue;
-        }
-        skip(&mut rest, char::is_whitespace);
-        let value = if rest.next_if_eq(&'"').is_some() { unquoted(&mut rest) } else { self::word(&mut rest) };
-        if let Some((_, parameters)) = found.last_mut() {
-            parameters.push((word, value));
-        }
-    }
-}
-
-fn skip(rest: &mut Peekable<Chars<'_>>, unwanted: fn(char) -> bool) {
-    while rest.next_if(|c| unwanted(*c)).is_some() {}
-}
-
-fn word(rest: &mut Peekable<Chars<'_>>) -> String {
-    std::iter::from_fn(|| rest.next_if(|c| !c.is_whitespace() && !matches!(c, ',' | '=' | '"'))).collect()
-}
-
-/// Returns what stands before the closing quote.
-fn unquoted(rest: &mut Peekable<Chars<'_>>) -> String {
-    let mut text = String::new();
-    while let Some(c) = rest.next() {
-        match c {
-            '"' => break,
-            '\\' => text.extend(rest.next()),
-            c => text.push(c),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn session(header: &str, client_nonce: &str) -> Session {
         let offers = challenges(header);
-        let challenge = Challenge::of(&offers.first().expect("a challenge").1).expect("one that can be answered");
+        let challenge = Challenge::of(offers.first().expect("a challenge")).expect("one that can be answered");
         Session { challenge, client_nonce: client_nonce.to_owned(), count: 1 }
     }
 
@@ -255,8 +202,7 @@ mod tests {
     fn check(session: &Session, (username, password): (&str, &str), target: &str, expected: &str) {
         let answer = session.answer(username, password, "GET", target);
         let offers = challenges(&answer);
-        let (_, response) = offers[0].1.iter().find(|(name, _)| name == "response").expect("a response");
-        assert_eq!(response, expected, "{answer}");
+        assert_eq!(offers[0].parameter("response"), Some(expected), "{answer}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod body;
 mod budget;
+mod challenge;
 mod client;
 mod date;
 mod error;
@@ -15,6 +16,7 @@ mod trace;
 mod within;
 
 pub use budget::{Account, Budgets, PollPlace, Turn, USUAL_CONCURRENCY};
+pub use challenge::{Challenge, challenges};
 pub use client::{BodyLimit, HttpClient, HttpRequest, HttpResponse, Limits, reason};
 pub use error::HttpError;
 pub use freshness::{fresh_for, last_modified, server_time};

@@ -40,6 +40,7 @@ pub use decode::{items_of, value_of};
 pub use error::{PageError, PollFailure};
 pub use events::created_event;
 pub use look::{Look, Problem, look};
+pub use paginate::{PageLink, links};
 pub use poller::Poller;
 pub use polling::MOST_PENDING_BYTES;
 pub use report::{ChangeCounts, PollOutcome, PollReport};

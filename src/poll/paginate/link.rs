@@ -2,19 +2,39 @@
 
 use crate::http::header::{HeaderMap, LINK};
 
-/// Returns the target of the first link with the relation `next` (RFC 8288).
-pub(super) fn next_link(headers: &HeaderMap) -> Option<String> {
-    headers.get_all(LINK).iter().find_map(|line| {
+/// A link of an answer to another page (RFC 8288).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageLink {
+    /// As it is written.
+    pub target: String,
+    /// What the other page is to this one, in small letters: `next`, `last`.
+    pub relations: Vec<String>,
+}
+
+impl PageLink {
+    /// Tells whether the other page has this relation to this one.
+    pub fn is(&self, relation: &str) -> bool {
+        self.relations.iter().any(|known| known == relation)
+    }
+}
+
+/// Returns the links of the `Link` headers that are about the answer itself, in their order.
+pub fn links(headers: &HeaderMap) -> Vec<PageLink> {
+    let mut links = Vec::new();
+    for line in headers.get_all(LINK) {
         let text = String::from_utf8_lossy(line.as_bytes());
         let mut rest = &*text;
         while let Some((link, after)) = Link::parse(rest) {
-            if link.is_next() {
-                return Some(link.target.to_owned());
-            }
+            links.extend(link.page_link());
             rest = after;
         }
-        None
-    })
+    }
+    links
+}
+
+/// Returns the target of the first link with the relation `next`.
+pub(super) fn next_link(headers: &HeaderMap) -> Option<String> {
+    links(headers).into_iter().find(|link| link.is("next")).map(|link| link.target)
 }
 
 struct Link<'a> {
@@ -51,12 +71,14 @@ impl<'a> Link<'a> {
         self.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
     }
 
-    /// Tells whether this link leads from this page to the next. One with an anchor is about another resource.
-    fn is_next(&self) -> bool {
-        self.param("anchor").is_none()
-            && self
-                .param("rel")
-                .is_some_and(|relations| relations.split_ascii_whitespace().any(|rel| rel.eq_ignore_ascii_case("next")))
+    /// Returns the link if it is one of this page: one with an anchor is about another resource, and one whose `results`
+    /// are `false`, as Sentry has it, leads to an empty page.
+    fn page_link(self) -> Option<PageLink> {
+        if self.param("anchor").is_some() || self.param("results") == Some("false") {
+            return None;
+        }
+        let relations = self.param("rel")?.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
+        Some(PageLink { target: self.target.to_owned(), relations })
     }
 }
 
@@ -108,6 +130,8 @@ mod tests {
         check(&[r#"<a>; rel="nextish""#, "<b>", "b; rel=next", "<c; rel=next", r#"<d>; rel="next"#], Some("d"));
         check(&["<a>; rel=prev; crossorigin, <b>; rel=next;"], Some("b"));
         check(&[", ,<b>; rel=next"], Some("b"));
+        check(&[r#"<a>; rel="next"; results="false", <b>; rel="next"; results="true""#], Some("b"));
+        check(&[r#"<a>; rel="next"; results="false""#], None);
         check(&[r#"<>; rel="next""#], Some(""));
     }
 

@@ -28,6 +28,7 @@ use crate::model::template::TemplateContext;
 use crate::model::time::Timestamp;
 
 pub(super) use clues::Clues;
+pub use link::{PageLink, links};
 pub(super) use truncation::Truncation;
 
 use count::{Count, Numbers, Offsets};
