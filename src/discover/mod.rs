@@ -2,8 +2,11 @@
 //!
 //! Everything here is a pure function of the answers. Nothing is asked, and nothing is written.
 
+mod auth;
 mod items;
 mod key;
+mod limits;
+mod paging;
 mod path;
 mod shape;
 #[cfg(test)]
@@ -23,6 +26,8 @@ use crate::http::header::{CONTENT_TYPE, HeaderMap};
 use crate::model::expression::Expression;
 use crate::model::format::ResponseFormat;
 use crate::poll::value_of;
+
+pub use auth::{AuthHint, auth_hint};
 
 /// One answer of an API to a plain GET.
 #[derive(Debug, Clone)]
@@ -161,7 +166,9 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
     let later = again.as_ref().and_then(|again| Listing::of(again, &listing.expression));
     let key = key::find(&listing, later.as_ref());
     let volatile = volatile::find(&listing, later.as_ref(), &volatile::key_of(Some(&key)));
-    let mut findings = vec![items, key];
+    let paging = paging::find(&page, &listing);
+    let limits = limits::find(&page, paging.requests(listing.count));
+    let mut findings = vec![items, key, paging.finding, limits];
     findings.extend(volatile);
     findings.sort_by_key(|finding| finding.about);
     Ok(Draft { findings, items: listing.count })
@@ -170,7 +177,8 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
 /// Says why an API refused to answer.
 fn refused(answer: &Answer) -> Undiscovered {
     let says = Page::read(answer, None).ok().and_then(|page| items::words_of(&page.value));
-    Undiscovered::Status { status: answer.status, says, auth: None }
+    let auth = auth_hint(answer).map(|hint| Box::new(hint.finding));
+    Undiscovered::Status { status: answer.status, says, auth }
 }
 
 impl<'a> Page<'a> {
