@@ -121,6 +121,13 @@ impl Output {
         let _ = writeln!(self.err, "{}", text.trim_end());
     }
 
+    /// Says what explains something that is wrong, on standard error, in lines that fit.
+    pub fn note(&mut self, text: &str) {
+        let Some(width) = self.width else { return self.say(&format!("  {text}")) };
+        let options = textwrap::Options::new(width).initial_indent("  ").subsequent_indent("  ");
+        self.say(&textwrap::fill(text, options.break_words(false)));
+    }
+
     /// Says what is wrong, on standard error.
     pub fn error(&mut self, text: &str) {
         let head = if self.styled_errors { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };

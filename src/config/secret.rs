@@ -77,7 +77,7 @@ impl Scope<'_> {
     fn of_environment(&self, entry: &Entry) -> Option<String> {
         let name = text(self.report, &entry.node)?;
         let Some(environment) = self.environment else { return Some(String::new()) };
-        let value = environment.get(name);
+        let value = environment.get(name).or(environment.stand_in());
         if value.is_none() {
             self.report.error_with_help(
                 entry.node.place,
@@ -90,15 +90,16 @@ impl Scope<'_> {
 
     fn of_file(&self, entry: &Entry) -> Option<String> {
         let path = self.folder.join(text(self.report, &entry.node)?);
-        if self.environment.is_none() {
-            return Some(String::new());
-        }
+        let Some(environment) = self.environment else { return Some(String::new()) };
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let line = text.strip_suffix('\n').unwrap_or(&text);
                 Some(line.strip_suffix('\r').unwrap_or(line).to_owned())
             }
             Err(error) => {
+                if let Some(stand_in) = environment.stand_in() {
+                    return Some(stand_in.to_owned());
+                }
                 let message = format!("the secret file `{}` cannot be read: {}", path.display(), plain(&error));
                 self.report.error(entry.node.place, message);
                 None

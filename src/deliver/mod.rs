@@ -24,4 +24,4 @@ pub use registry::{Change, Holder, Made, Present, Registry, signing_secrets};
 pub use render::{Recipe, RenderError, Rendered, Renderer};
 pub use request::{KeyDescription, RequestDescription, RequestWriter, SignatureDescription, Unsendable};
 pub use sign::{NoSecretInUse, SignatureOfKey, Signer, VerifyError, VerifyingKey, verify};
-pub use testing::{describe_test, test_event};
+pub use testing::{describe_first_attempt, describe_test, test_event};

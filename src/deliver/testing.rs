@@ -28,6 +28,15 @@ pub fn describe_test(
     event: Arc<Event>,
     attempted_at: Timestamp,
 ) -> Result<RequestDescription, Unsendable> {
+    describe_first_attempt(subscription, event, attempted_at)
+}
+
+/// Returns the request that an event would be sent with to a subscription at that time, as people may see it.
+pub fn describe_first_attempt(
+    subscription: &Arc<Subscription>,
+    event: Arc<Event>,
+    attempted_at: Timestamp,
+) -> Result<RequestDescription, Unsendable> {
     let id = DeliveryId { event: event.id, subscription: subscription.name.clone() };
     let lease = DeliveryLease { id, token: LeaseToken::new(), until: attempted_at };
     let sent = ClaimedDelivery { lease, since: event.time, event, joined: Vec::new(), attempts: 0, failures: 0 };

@@ -1,6 +1,7 @@
 //! The body of an answer: what it was encoded with undone, and no more of it read than is wanted.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_compression::tokio::bufread::{BrotliDecoder, DeflateDecoder, GzipDecoder, ZlibDecoder, ZstdDecoder};
 use bytes::BytesMut;
@@ -30,15 +31,16 @@ enum Coding {
     Zstd,
 }
 
-type Reader = Box<dyn AsyncBufRead + Send + Unpin>;
+type Reader<'a> = Box<dyn AsyncBufRead + Send + Unpin + 'a>;
 
 /// Reads a body and adds it to what is there, decoded. A body of which only the beginning is wanted may be broken: what
-/// can be read of it is what there is.
+/// can be read of it is what there is. What comes is counted in bytes before they are decoded.
 pub(super) async fn read(
     response: Response,
     headers: &HeaderMap,
     limit: BodyLimit,
     body: &mut BytesMut,
+    received: &AtomicU64,
 ) -> Result<(), HttpError> {
     let (codings, most) = match limit {
         BodyLimit::Refuse(most) => (codings(headers)?, most.as_usize()),
@@ -53,6 +55,7 @@ pub(super) async fn read(
     }
     let chunks = stream::try_unfold(response, |mut response| async {
         let chunk = response.chunk().await.map_err(io::Error::other)?;
+        received.fetch_add(chunk.as_ref().map_or(0, |chunk| chunk.len() as u64), Ordering::Relaxed);
         Ok::<_, io::Error>(chunk.map(|chunk| (chunk, response)))
     });
     let reader = Box::new(StreamReader::new(Box::pin(chunks)));
@@ -90,7 +93,7 @@ fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, HttpError> {
 }
 
 /// Reads so many bytes after decoding and returns whether that was all.
-async fn decode(mut reader: Reader, codings: &[Coding], most: usize, body: &mut BytesMut) -> io::Result<bool> {
+async fn decode(mut reader: Reader<'_>, codings: &[Coding], most: usize, body: &mut BytesMut) -> io::Result<bool> {
     for coding in codings.iter().rev() {
         reader = decoder(reader, *coding, most).await?;
     }
@@ -110,7 +113,7 @@ async fn decode(mut reader: Reader, codings: &[Coding], most: usize, body: &mut 
     }
 }
 
-async fn decoder(mut reader: Reader, coding: Coding, most: usize) -> io::Result<Reader> {
+async fn decoder(mut reader: Reader<'_>, coding: Coding, most: usize) -> io::Result<Reader<'_>> {
     // Nothing needs no decoding: answers without a body say what it would be encoded with.
     let Some(&first) = reader.fill_buf().await?.first() else { return Ok(reader) };
     // Whatever comes behind the end is another one or an error: without it the rest would be lost without a word.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub struct HttpResponse {
     pub headers: HeaderMap,
     /// The decompressed body.
     pub body: Bytes,
+    /// How many bytes of the body came, before decompression; zero if nothing came over the network.
+    pub received: u64,
 }
 
 /// Returns the usual phrase for a status, such as `Not Found`.
@@ -246,20 +249,20 @@ impl HttpClient {
         let is_failure = status >= 400;
         if is_failure {
             // If the body never ends, this is what was answered.
-            let answered = HttpResponse { status, headers: headers.clone(), body: Bytes::new() };
+            let answered = HttpResponse { status, headers: headers.clone(), body: Bytes::new(), received: 0 };
             *refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(answered);
         }
         let limit = match limit {
             BodyLimit::Refuse(most) if is_failure => BodyLimit::Keep(most.as_usize().min(MOST_OF_FAILURE)),
             limit => limit,
         };
-        let mut body = BytesMut::new();
-        match body::read(response, &headers, limit, &mut body).await {
+        let (mut body, received) = (BytesMut::new(), AtomicU64::new(0));
+        match body::read(response, &headers, limit, &mut body, &received).await {
             // The status says more than what is wrong with the body.
             Err(_) if is_failure => {}
             result => result?,
         }
-        Ok(HttpResponse { status, headers, body: body.freeze() })
+        Ok(HttpResponse { status, headers, body: body.freeze(), received: received.into_inner() })
     }
 
     /// Judges where a request goes. The addresses of names are judged when they are connected to, except where a proxy will

@@ -9,6 +9,9 @@ use super::secret::Redactor;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Excerpt(String);
 
+/// What stands before an excerpt in a message.
+pub const EXCERPT_BEGINS: &str = "; it begins: ";
+
 /// The most characters of an answer that a message shows.
 pub const EXCERPT_CHARS: usize = 200;
 
@@ -34,7 +37,7 @@ impl Excerpt {
 
 impl fmt::Display for Excerpt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "; it begins: {}", self.0) }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{EXCERPT_BEGINS}{}", self.0) }
     }
 }
 

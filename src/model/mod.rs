@@ -29,6 +29,7 @@ pub mod retry;
 pub mod schedule;
 pub mod secret;
 pub mod selector;
+pub mod shape;
 pub mod signing;
 pub mod subscription;
 pub mod template;

@@ -6,7 +6,7 @@ use super::cursor::Incomparable;
 use crate::auth::{AuthError, TokenError};
 use crate::http::{HttpError, Method, Status};
 use crate::model::connector::Connector;
-use crate::model::excerpt::Excerpt;
+use crate::model::excerpt::{EXCERPT_BEGINS, Excerpt};
 use crate::model::limits::HostName;
 use crate::model::template::TemplateError;
 use crate::model::time::Timestamp;
@@ -67,6 +67,14 @@ impl PollFailure {
     /// Returns the failure with the time before which the source asked not to be polled.
     pub(super) fn and_not_before(self, not_before: Option<Timestamp>) -> Self {
         Self { not_before, ..self }
+    }
+
+    /// Returns the failure without the beginning of what was answered, where something else explains it better.
+    pub(super) fn without_excerpt(mut self) -> Self {
+        if let Some((before, _)) = self.message.split_once(EXCERPT_BEGINS) {
+            self.message.truncate(before.len());
+        }
+        self
     }
 
     /// Returns the failure of a connector, wherever it was.

@@ -12,6 +12,7 @@ use super::decode::{Decoded, RawPage, decode, elements};
 use super::error::{ItemProblem, PageError, Place};
 use super::memo::{Identity, MOST_TEXTS, Meaning, Memo};
 use super::paginate::Clues;
+use crate::clock::Clock;
 use crate::model::connector::{Connector, Response};
 use crate::model::cursor::{CursorRules, CursorSource};
 use crate::model::excerpt::{Excerpt, beginning};
@@ -41,6 +42,10 @@ pub(super) struct Extraction {
     pub watermark: Watermark,
     /// For how long the page asks not to be asked for again, in its body.
     pub fresh_for: Option<Duration>,
+    /// What the page's format is called.
+    pub format: &'static str,
+    /// How long it took to find out what the page says, as far as that comes before its items.
+    pub decoding: Duration,
     /// What the items' texts came to, if they were told apart; of more than [`MOST_TEXTS`] only so many that it shows.
     pub meanings: Vec<(blake3::Hash, Meaning)>,
 }
@@ -54,18 +59,28 @@ pub(super) fn extract(
     content_type: Option<&str>,
     body: &Bytes,
     memo: &Memo,
+    clock: &dyn Clock,
 ) -> Result<Extraction, PageError> {
-    if let Some(extraction) = extract_texts(connector, content_type, body, memo) {
+    if let Some(extraction) = extract_texts(connector, content_type, body, memo, clock) {
         return Ok(extraction);
     }
+    let began = clock.monotonic();
     let raw = RawPage { url: Some(url), content_type, body };
     let decoded = decode(&connector.response, raw, &connector.redactor)?;
-    extract_values(connector, page, decoded)
+    let decoding = clock.monotonic().saturating_sub(began);
+    Ok(Extraction { decoding, ..extract_values(connector, page, decoded)? })
 }
 
 /// Returns the items of a page without parsing it as a whole; `None` if that cannot be done, or if anything is wrong
 /// with it or with an item: then parsing it finds out what.
-fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes, memo: &Memo) -> Option<Extraction> {
+fn extract_texts(
+    connector: &Connector,
+    content_type: Option<&str>,
+    body: &Bytes,
+    memo: &Memo,
+    clock: &dyn Clock,
+) -> Option<Extraction> {
+    let began = clock.monotonic();
     let needs_value =
         connector.response.error.is_some() || Clues::are_needed(connector) || cursor::is_in_answer(connector);
     let names = connector.response.items.listing().filter(|_| !needs_value)?;
@@ -77,6 +92,8 @@ fn extract_texts(connector: &Connector, content_type: Option<&str>, body: &Bytes
         clues: Clues::default(),
         watermark: Watermark::default(),
         fresh_for: None,
+        format: "JSON",
+        decoding: clock.monotonic().saturating_sub(began),
         meanings: Vec::with_capacity(texts.len().min(MOST_TEXTS + 1)),
     };
     let mut canonical = Canonical::default();
@@ -115,7 +132,7 @@ fn is_within(value: &Value, most: usize) -> bool {
 
 /// Returns the items of a page's value.
 fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> Result<Extraction, PageError> {
-    let Decoded { value, items: expression, fresh_for } = decoded;
+    let Decoded { format, value, items: expression, fresh_for } = decoded;
     check_reported_error(connector, &connector.response, &value)?;
     let clues = Clues::of(connector, &value)?;
     let mut watermark = cursor::value_of_answer(connector, &value).map_err(|error| answer_cursor(connector, error))?;
@@ -148,7 +165,7 @@ fn extract_values(connector: &Connector, page: usize, decoded: Decoded<'_>) -> R
             }
         }
     }
-    Ok(Extraction { items, rows, clues, watermark, fresh_for, meanings: Vec::new() })
+    Ok(Extraction { items, rows, clues, watermark, fresh_for, format, decoding: Duration::ZERO, meanings: Vec::new() })
 }
 
 fn answer_cursor(connector: &Connector, error: ValueError) -> PageError {
@@ -168,7 +185,11 @@ fn answer_cursor(connector: &Connector, error: ValueError) -> PageError {
 }
 
 /// Returns what a value means to the connector's rules.
-fn understand(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Meaning, ItemProblem> {
+pub(super) fn understand(
+    connector: &Connector,
+    value: &Value,
+    canonical: &mut Canonical,
+) -> Result<Meaning, ItemProblem> {
     let cursor = cursor::value_of_item(connector, value).map_err(|error| {
         let expression = match &connector.cursor {
             Some(CursorRules { value: CursorSource::Item(expression), .. }) => expression.source().to_owned(),

@@ -436,7 +436,7 @@ mod tests {
         let check = |from: &str, status, location: Option<&str>, expected: &str| {
             let mut headers = HeaderMap::new();
             headers.extend(location.map(|location| (LOCATION, location.parse().expect("a header value"))));
-            let response = HttpResponse { status, headers, body: bytes::Bytes::new() };
+            let response = HttpResponse { status, headers, body: bytes::Bytes::new(), received: 0 };
             let target = redirect_target(&from.parse().expect("an address"), &response);
             let text = match target {
                 Ok(target) => target.map_or_else(|| "no redirect".to_owned(), String::from),

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::context::FetchContext;
 use super::detail::{DetailFetcher, Detailed};
+use super::diagnose;
 use super::error::PollFailure;
 use super::paginate::{Advance, Pager};
 use super::plan::{Plan, Refused};
@@ -28,6 +29,10 @@ pub struct Look {
     pub truncation: Option<String>,
     /// Why there are no items, or not all of them; secrets taken out.
     pub problem: Option<Problem>,
+    /// Sentences that explain the problem from what was answered, secrets taken out.
+    pub explanation: Vec<String>,
+    /// Sentences about what is probably not meant, although items were found, secrets taken out.
+    pub warnings: Vec<String>,
     /// How many of the items, the first ones, have their details laid over them; `None` if they need none.
     pub detailed: Option<usize>,
     /// The address of the first page.
@@ -41,15 +46,12 @@ pub enum Problem {
     #[error(transparent)]
     Failed(PollFailure),
     /// The answer is well, but has no items.
-    #[error("`response.items` ({expression}) gives nothing; the answer begins: {answer}")]
-    NoItems { expression: String, answer: String },
+    #[error("`response.items` ({expression}) gives nothing")]
+    NoItems { expression: String },
     /// There are items, and all were filtered out.
-    #[error("none of {count} items passes `item.filter` ({expression}); the answer begins: {answer}")]
-    AllFiltered { count: usize, expression: String, answer: String },
+    #[error("none of {count} items passes `item.filter` ({expression})")]
+    AllFiltered { count: usize, expression: String },
 }
-
-/// How many characters of each page a look shows.
-const ANSWER_SHOWN: usize = 1000;
 
 /// Polls once, as a first poll would, without comparing anything and without leaving a trace.
 pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
@@ -60,6 +62,8 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
         completeness: Completeness::Complete,
         truncation: None,
         problem: None,
+        explanation: Vec::new(),
+        warnings: Vec::new(),
         detailed: connector.detail.as_ref().map(|_| 0),
         home: None,
     };
@@ -86,11 +90,23 @@ pub async fn look(connector: &Arc<Connector>, context: &FetchContext) -> Look {
     look.requests = walker.counts.requests;
     look.home = Some(walker.home().clone());
     look.pages = walker.visits;
-    match failure {
-        Some(failure) => look.failed(failure),
-        None if look.items.is_empty() => Look { problem: Some(nothing_found(connector, &look.pages)), ..look },
-        None => look,
+    look.problem = match failure {
+        Some(failure) => {
+            look.completeness = Completeness::Partial;
+            Some(Problem::Failed(failure))
+        }
+        None if look.items.is_empty() => Some(nothing_found(connector, &look.pages)),
+        None => None,
+    };
+    if look.problem.is_some() {
+        look.explanation = diagnose::explain(connector, &look.pages);
+        if let (Some(Problem::Failed(failure)), [_, ..]) = (&mut look.problem, &look.explanation[..]) {
+            *failure = failure.clone().without_excerpt();
+        }
+    } else {
+        look.warnings = diagnose::warn(connector, &look.pages);
     }
+    look
 }
 
 impl Look {
@@ -130,15 +146,14 @@ fn walker(connector: &Arc<Connector>, context: &FetchContext) -> Result<Walker, 
     let pager =
         Pager::new(connector, plan.cursor.as_deref(), now, None).map_err(|error| PollFailure::of(connector, &error))?;
     let mut walker = Walker::new(Arc::clone(connector), context.clone(), pager);
-    walker.answer_shown = ANSWER_SHOWN;
+    walker.keeps_visits = true;
     Ok(walker)
 }
 
 fn nothing_found(connector: &Connector, pages: &[Visit]) -> Problem {
-    let answer = pages.first().map(|page| page.answer.clone()).unwrap_or_default();
     let count = pages.iter().map(|page| page.yielded).sum();
     match &connector.item.filter {
-        Some(filter) if count > 0 => Problem::AllFiltered { count, expression: filter.source().to_owned(), answer },
-        _ => Problem::NoItems { expression: connector.response.items.source().to_owned(), answer },
+        Some(filter) if count > 0 => Problem::AllFiltered { count, expression: filter.source().to_owned() },
+        _ => Problem::NoItems { expression: connector.response.items.source().to_owned() },
     }
 }

@@ -19,6 +19,7 @@ mod cursor;
 mod decide;
 mod decode;
 mod detail;
+mod diagnose;
 mod extract;
 mod fetch;
 mod hold;

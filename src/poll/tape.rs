@@ -99,6 +99,11 @@ impl Tape {
         Ok(Self::replaying(answers.collect::<Result<_, TapeError>>()?))
     }
 
+    /// Tells whether answers were saved to a folder.
+    pub fn is_at(folder: &Path) -> bool {
+        folder.join(LIST).is_file()
+    }
+
     /// Saves the answers to a folder, which is made if it is not there: a list, and a file for each body.
     pub fn write(&self, folder: &Path) -> Result<(), TapeError> {
         let failed =
@@ -170,7 +175,7 @@ impl Tape {
         let index = index.or_else(|| all.clone().find(|index| fresh(index, given) && alike(&answers[*index])))?;
         given[index] = true;
         let Recorded { status, headers, body, .. } = answers[index].clone();
-        Some(HttpResponse { status, headers, body })
+        Some(HttpResponse { status, headers, body, received: 0 })
     }
 
     fn reel(&self) -> MutexGuard<'_, Reel> {
@@ -252,8 +257,8 @@ mod tests {
     fn what_was_recorded_is_the_same_after_saving_and_without_secrets() {
         let tape = Tape::recording();
         let Recorded { headers, .. } = recorded("", "");
-        let response =
-            HttpResponse { status: 203, headers, body: Bytes::from_static(b"{\"token\":\"hunter2hunter2\"}") };
+        let body = Bytes::from_static(b"{\"token\":\"hunter2hunter2\"}");
+        let response = HttpResponse { status: 203, headers, body, received: 0 };
         let redactor = Redactor::new([Secret::new("hunter2hunter2".to_owned())]);
         tape.record(&Method::GET, "https://a.example/x", &response, &redactor);
         let folder = tempfile::tempdir().expect("a folder");

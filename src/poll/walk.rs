@@ -17,7 +17,6 @@ use super::memo::Memo;
 use super::paginate::{Advance, PageRead, Pager, Truncation};
 use super::request::PageRequest;
 use crate::model::connector::Connector;
-use crate::model::excerpt::beginning;
 use crate::model::fingerprint::BodyHash;
 use crate::model::item::{Item, PageMemory};
 use crate::model::pagination::PagePosition;
@@ -30,8 +29,8 @@ pub(super) struct Walker {
     connector: Arc<Connector>,
     context: FetchContext,
     pager: Pager,
-    /// How much of each page's answer is shown in its visit; if none is, visits are not kept.
-    pub answer_shown: usize,
+    /// Whether visits are kept.
+    pub keeps_visits: bool,
     /// What texts came to in an earlier poll under the same rules.
     pub memo: Arc<Memo>,
     /// What they came to in this one.
@@ -68,14 +67,23 @@ pub struct Visit {
     pub status: u16,
     /// After decompression.
     pub bytes: usize,
+    /// How many bytes came, before decompression; zero if nothing came over the network.
+    pub received: u64,
     /// From the first request to the last byte, waits between tries included.
     pub elapsed: Duration,
     /// How many values `response.items` gave; zero if the page was not read.
     pub yielded: usize,
     /// How many items are left after `item.filter`.
     pub items: usize,
-    /// The beginning of the answer, secrets taken out, if that was asked for.
-    pub answer: String,
+    /// What its format is called; `None` if it was not understood.
+    pub format: Option<&'static str>,
+    /// How long it took to find out what it says, as far as that comes before its items.
+    pub decoding: Duration,
+    /// How long it took to find its items.
+    pub extracting: Duration,
+    pub content_type: Option<String>,
+    /// Its body; empty of pages between the first and the last.
+    pub body: Bytes,
 }
 
 /// A page that was read.
@@ -103,7 +111,7 @@ impl Walker {
             connector,
             context,
             pager,
-            answer_shown: 0,
+            keeps_visits: false,
             memo: Arc::default(),
             new_memo: Memo::default(),
             visits: Vec::new(),
@@ -166,11 +174,14 @@ impl Walker {
         let content_type = answer.content_type().map(str::to_owned);
         let body = answer.response.body.clone();
         let url = answer.url.clone();
+        let clock = self.context.clock.clone();
         let understood = compute(move || {
-            let extraction = extract(&connector, number, &url, content_type.as_deref(), &body, &memo)?;
-            Ok((extraction, hash.unwrap_or_else(|| BodyHash::of(&body))))
+            let began = clock.monotonic();
+            let extraction = extract(&connector, number, &url, content_type.as_deref(), &body, &memo, &*clock)?;
+            let took = clock.monotonic().saturating_sub(began);
+            Ok((extraction, took, hash.unwrap_or_else(|| BodyHash::of(&body))))
         });
-        let (extraction, hash) = understood.await.map_err(|error| self.failed_at(&answer.url, &error))?;
+        let (extraction, took, hash) = understood.await.map_err(|error| self.failed_at(&answer.url, &error))?;
         let page = PageRead {
             url: &answer.url,
             headers: &answer.response.headers,
@@ -180,6 +191,9 @@ impl Walker {
         };
         let advance = self.pager.advance(&page).map_err(|error| self.failed_at(&request.url, &error))?;
         if let Some(visit) = self.visits.last_mut() {
+            visit.format = Some(extraction.format);
+            visit.decoding = extraction.decoding;
+            visit.extracting = took.saturating_sub(extraction.decoding);
             visit.yielded = extraction.rows.len();
             visit.items = extraction.items.len();
         }
@@ -237,15 +251,23 @@ impl Walker {
         }
         self.counts.pages += 1;
         self.counts.bytes += answer.response.body.len();
-        if self.answer_shown > 0 {
+        if self.keeps_visits {
+            if let [_, .., between] = &mut self.visits[..] {
+                between.body = Bytes::new();
+            }
             self.visits.push(Visit {
                 url: shown(&self.connector, &request.url),
                 status: answer.response.status,
                 bytes: answer.response.body.len(),
+                received: answer.response.received,
                 elapsed: self.context.clock.monotonic().saturating_sub(began),
                 yielded: 0,
                 items: 0,
-                answer: beginning(&self.connector.redactor, &answer.response.body, self.answer_shown),
+                format: None,
+                decoding: Duration::ZERO,
+                extracting: Duration::ZERO,
+                content_type: answer.content_type().map(str::to_owned),
+                body: answer.response.body.clone(),
             });
         }
         Ok(answer)

@@ -1,7 +1,10 @@
 //! `pollhook try`: one poll of a connector, without state.
 
 mod found;
+mod request;
+mod stages;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -17,9 +20,11 @@ use crate::model::auth::{Auth, OAuth2Grant};
 use crate::model::connector::Connector;
 use crate::model::item::Completeness;
 use crate::model::subscription::Subscription;
-use crate::poll::{self, FetchContext, Look};
+use crate::poll::{self, FetchContext, Look, Tape};
 use crate::telemetry::Telemetry;
 use found::Found;
+use request::{Requests, Show};
+use stages::Stages;
 
 #[derive(Debug, clap::Args)]
 pub struct TryArguments {
@@ -28,6 +33,18 @@ pub struct TryArguments {
     /// How many items to show
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     limit: usize,
+    /// Show exactly what would be sent of the first item if it were new, and nothing else
+    #[arg(long, value_name = "WHAT")]
+    show: Option<Show>,
+    /// Show the item with this key instead of the first one
+    #[arg(long, value_name = "KEY", requires = "show")]
+    item: Option<String>,
+    /// Save the answers to a folder, to try the connector with them again
+    #[arg(long, value_name = "FOLDER", conflicts_with = "replay")]
+    save: Option<PathBuf>,
+    /// Take the answers from a folder instead of asking for them: nothing leaves this machine, and no secret is needed
+    #[arg(long, value_name = "FOLDER")]
+    replay: Option<PathBuf>,
     /// Print JSON: all items and the events that they would make
     #[arg(long)]
     json: bool,
@@ -39,9 +56,10 @@ pub struct TryArguments {
 /// Polls a connector once and shows what it finds. Nothing is remembered and nothing is sent.
 pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     global.log.start(Some("warn"))?;
-    let configuration = global.load()?;
+    let tape = tape(&arguments)?;
+    let configuration = if arguments.replay.is_some() { without_secrets(global, output)? } else { global.load()? };
     let connector = find(&configuration, &arguments.connector)?;
-    if uses_refresh_token(&connector) && !arguments.use_refresh_token {
+    if uses_refresh_token(&connector) && !arguments.use_refresh_token && arguments.replay.is_none() {
         return Err(Failure::Usage(REFRESH_TOKEN_NEEDED.to_owned()));
     }
     let telemetry = Telemetry::shared();
@@ -49,26 +67,54 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let http = HttpClient::with_egress(configuration.egress.clone())
         .map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
     let began = clock.monotonic();
-    let context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
+    let mut context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
+    context.tape.clone_from(&tape);
     let mut look = poll::look(&connector, &context).await;
-    look.add_details(&connector, &context, arguments.limit).await;
+    if let Some(key) = &arguments.item {
+        bring_forward(&mut look, key)?;
+    }
+    let wanted = if arguments.show.is_some() { 1 } else { arguments.limit };
+    look.add_details(&connector, &context, wanted).await;
+    let at = clock.now();
+    let found = Found::new(&connector, &look, configuration.subscriptions.clone(), at, telemetry)?;
+    let first = found.events.first().filter(|_| arguments.show.is_some());
+    let requests = first.map(|(event, to)| Requests::new(event, to, &configuration.subscriptions, at));
     let shown = Shown {
         arguments: &arguments,
         connector: &connector,
         look: &look,
         elapsed_millis: clock.monotonic().saturating_sub(began).as_millis(),
-        found: Found::new(&connector, &look, configuration.subscriptions.clone(), clock.now(), telemetry)?,
+        stages: Stages::new(&connector, &look, arguments.replay.is_some()),
+        found,
+        requests,
     };
     if arguments.json {
         shown.print_json(output)?;
     } else {
         shown.print(output)?;
     }
+    if let Some((tape, folder)) = tape.zip(arguments.save.as_deref()) {
+        save(&tape, folder, &arguments, output)?;
+    }
     context.credentials.settled().await;
     if context.credentials.lost_a_grant() {
         output.say(GRANT_LOST);
     }
     if look.problem.is_some() { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// Prints what a look at a connector found: its pages, and its first items with those of these subscriptions that would
+/// get them.
+pub(super) fn show(
+    connector: &Connector,
+    look: &Look,
+    subscriptions: Vec<Arc<Subscription>>,
+    limit: usize,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    let found = Found::new(connector, look, subscriptions, SystemClock::shared().now(), Telemetry::shared())?;
+    found.print_pages(output)?;
+    found.print_items(limit, output)
 }
 
 /// What is said instead of spending a token that the service lives on.
@@ -80,8 +126,54 @@ const REFRESH_TOKEN_NEEDED: &str = "this connector has a refresh token, and many
 const GRANT_LOST: &str = "warning: the source has replaced the refresh token, and nothing is kept here: allow access \
     anew and configure the new one";
 
+/// What is said where a recording is tried on a machine that does not have all secrets.
+const STOOD_IN: &str = "note: secrets that are not to be had here have stand-ins, so signatures are not those that \
+    receivers would see";
+
+/// Returns the configuration. If that lacks nothing but secrets, they have stand-ins.
+fn without_secrets(global: &Global, output: &mut Output) -> Result<Configuration, Failure> {
+    let failure = match global.load() {
+        Err(failure @ Failure::Configuration(_)) => failure,
+        loaded => return loaded,
+    };
+    let configuration = global.load_with_stand_ins().map_err(|_| failure)?;
+    output.say(STOOD_IN);
+    Ok(configuration)
+}
+
 fn uses_refresh_token(connector: &Connector) -> bool {
     matches!(&connector.auth, Some(Auth::OAuth2(oauth2)) if matches!(oauth2.grant, OAuth2Grant::RefreshToken(_)))
+}
+
+/// Returns what takes the answers down, or gives them again.
+fn tape(arguments: &TryArguments) -> Result<Option<Tape>, Failure> {
+    if let Some(folder) = &arguments.replay {
+        return Ok(Some(Tape::read(folder).map_err(|error| Failure::caused("there is nothing to replay", error))?));
+    }
+    let Some(folder) = &arguments.save else { return Ok(None) };
+    let is_taken = folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if is_taken && !Tape::is_at(folder) {
+        let folder = folder.display();
+        return Err(Failure::Usage(format!("`{folder}` holds other files: name a new folder to save the answers to")));
+    }
+    Ok(Some(Tape::recording()))
+}
+
+fn save(tape: &Tape, folder: &Path, arguments: &TryArguments, output: &mut Output) -> Result<(), Failure> {
+    tape.write(folder).map_err(|error| Failure::caused("the answers were not saved", error))?;
+    let (name, count) = (&arguments.connector, counted(tape.answers().len(), "answer"));
+    let folder = folder.display();
+    let said = [
+        format!("saved {count} to {folder}, without the secrets of the configuration"),
+        "they hold what the API answered: look before you publish them".to_owned(),
+        format!("again without the API: pollhook try {name} --replay {folder}"),
+    ];
+    if arguments.json || arguments.show.is_some() {
+        output.say(&said.join("\n"));
+        return Ok(());
+    }
+    output.line("")?;
+    said.iter().try_for_each(|line| output.line(line))
 }
 
 fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Failure> {
@@ -99,18 +191,19 @@ fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Fai
     Err(Failure::Usage(format!("there is no connector {name:?}; {known}")))
 }
 
-/// Prints what a look at a connector found: its pages, and its first items with those of these subscriptions that would
-/// get them.
-pub(super) fn show(
-    connector: &Connector,
-    look: &Look,
-    subscriptions: Vec<Arc<Subscription>>,
-    limit: usize,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let found = Found::new(connector, look, subscriptions, SystemClock::shared().now(), Telemetry::shared())?;
-    found.print_pages(output)?;
-    found.print_items(limit, output)
+/// Makes the item with this key the first one.
+fn bring_forward(look: &mut Look, key: &str) -> Result<(), Failure> {
+    match look.items.iter().position(|item| &*item.key == key) {
+        Some(index) => {
+            look.items[..=index].rotate_right(1);
+            Ok(())
+        }
+        None => {
+            let example = look.items.first().map(|item| format!("; the first one is {}", item.key)).unwrap_or_default();
+            let count = counted(look.items.len(), "item");
+            Err(Failure::Failed(format!("no item has the key {key:?}: {count} found{example}")))
+        }
+    }
 }
 
 struct Shown<'a> {
@@ -118,7 +211,9 @@ struct Shown<'a> {
     connector: &'a Connector,
     look: &'a Look,
     elapsed_millis: u128,
+    stages: Stages,
     found: Found<'a>,
+    requests: Option<Requests>,
 }
 
 impl Shown<'_> {
@@ -151,30 +246,69 @@ impl Shown<'_> {
                 })
             })
             .collect();
-        output.json(&json!({
+        let mut shown = json!({
             "connector": self.connector.name,
             "pages": pages,
             "requests": self.look.requests,
+            "stages": self.stages.json(),
             "completeness": self.look.completeness,
             "problem": self.look.problem.as_ref().map(ToString::to_string),
+            "explanation": self.look.explanation,
+            "warnings": self.look.warnings,
             "items": items,
-        }))
+        });
+        if let Some(requests) = &self.requests {
+            shown["would_send"] = requests.json();
+        }
+        output.json(&shown)
     }
 
     fn print(&self, output: &mut Output) -> Result<(), Failure> {
+        if let Some(show) = self.arguments.show {
+            self.print_exactly(show, output)?;
+            self.print_problem(output);
+            return Ok(());
+        }
         self.found.print_pages(output)?;
-        self.found.print_items(self.arguments.limit, output)?;
+        self.stages.print(None, output)?;
+        if !self.look.items.is_empty() {
+            output.line("")?;
+            self.found.print_items(self.arguments.limit, output)?;
+        }
         if let Some((event, _)) = self.found.events.first() {
             let body = serde_json::to_string(event).map_err(|error| Failure::caused("cannot write JSON", error))?;
-            output.line(format_args!("\nThe first one, if it were new, would be sent as\n{body}\n"))?;
+            output.line(format_args!("\nThe first one, if it were new, would be sent as\n{body}"))?;
         }
+        output.line("")?;
+        self.print_problem(output);
+        self.print_outcome(output)
+    }
+
+    fn print_exactly(&self, show: Show, output: &mut Output) -> Result<(), Failure> {
+        let Some((event, _)) = self.found.events.first() else { return Ok(()) };
+        match (show, &self.requests) {
+            (Show::Request, Some(requests)) => requests.print(&event.key, output),
+            _ => {
+                let text = serde_json::to_string(event);
+                output.line(text.map_err(|error| Failure::caused("cannot write JSON", error))?)
+            }
+        }
+    }
+
+    fn print_problem(&self, output: &mut Output) {
         if let Some(problem) = &self.look.problem {
             output.error(&problem.to_string());
+            for sentence in &self.look.explanation {
+                output.note(sentence);
+            }
+        }
+        if let [warning, rest @ ..] = &self.look.warnings[..] {
+            output.say(&format!("warning: {warning}"));
+            rest.iter().for_each(|sentence| output.note(sentence));
         }
         if let Some(truncation) = &self.look.truncation {
             output.say(&format!("not all pages were read: {truncation}"));
         }
-        self.print_outcome(output)
     }
 
     fn print_outcome(&self, output: &mut Output) -> Result<(), Failure> {
@@ -183,12 +317,15 @@ impl Shown<'_> {
             Completeness::Truncated => output.paint(Colour::Yellow, "truncated"),
             Completeness::Partial => output.paint(Colour::Red, "partial"),
         };
+        let requests = match self.arguments.replay {
+            Some(_) => "no request".to_owned(),
+            None => counted(self.look.requests, "request"),
+        };
         output.line(format_args!(
-            "{} on {} in {} ms, {}: {completeness}",
+            "{} on {} in {} ms, {requests}: {completeness}",
             counted(self.look.items.len(), "item"),
             counted(self.look.pages.len(), "page"),
             self.elapsed_millis,
-            counted(self.look.requests, "request"),
         ))
     }
 }

@@ -16,6 +16,7 @@ mod delete;
 mod library;
 mod path;
 mod program;
+mod stop;
 mod terms;
 mod value;
 
@@ -29,6 +30,7 @@ use path::Path;
 use program::Program;
 
 pub use bounds::{MOST_OUTPUTS, MOST_STEPS};
+pub use stop::{Outcome, Part, Stop};
 
 /// The longest expression, in bytes.
 pub const LONGEST_EXPRESSION: usize = 8 * 1024;

@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::stop::Part;
+
 const MOST_STEPS: usize = 64;
 const MOST_KEYS_NAMED: usize = 12;
 
@@ -68,6 +70,21 @@ impl Path {
             Select::Element(_) | Select::Each => None,
         });
         names.collect()
+    }
+
+    /// Returns where in the source each step ends, marks behind it included; the last one at `end`.
+    pub(super) fn ends(&self, end: usize) -> Vec<usize> {
+        let next = self.steps.iter().skip(1).map(|step| step.span.start).chain([end]);
+        next.take(self.steps.len()).collect()
+    }
+
+    /// Returns what a path of one step takes.
+    pub(super) fn part(&self) -> Part {
+        match &*self.steps {
+            [Step { select: Select::Member(name), .. }] => Part::Member(name.to_string()),
+            [Step { select: Select::Each, .. }] => Part::Each,
+            _ => Part::Other,
+        }
     }
 
     pub(super) fn outputs<'a>(&self, source: &str, input: &'a Value) -> Result<Vec<&'a Value>, String> {

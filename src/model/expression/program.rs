@@ -98,7 +98,7 @@ fn run_error(source: &str, message: &str) -> ExpressionError {
     format!("{}: {reason}", brief(source.trim())).into()
 }
 
-fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("compile".to_owned()).stack_size(COMPILER_STACK);
         match thread.spawn_scoped(scope, work).expect("a thread can be started").join() {

@@ -47,6 +47,8 @@ pub(super) struct RawPage<'a> {
 /// What a page says.
 #[derive(Debug)]
 pub(super) struct Decoded<'r> {
+    /// What its format is called.
+    pub format: &'static str,
     pub value: Value,
     /// Yields the items.
     pub items: &'r Expression,
@@ -90,7 +92,7 @@ pub(super) fn decode<'r>(
     let items = if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items };
     let minutes = value["feed"]["ttl"].as_u64().filter(|_| is_feed);
     let fresh_for = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-    Ok(Decoded { value, items, fresh_for })
+    Ok(Decoded { format: name(&format), value, items, fresh_for })
 }
 
 /// Returns the items of a page that was found at this address: what `response.items` gives of what it says.

@@ -5,6 +5,7 @@ use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Environment, load};
 
 fn connector(rules: &str) -> Arc<Connector> {
@@ -14,6 +15,10 @@ fn connector(rules: &str) -> Arc<Connector> {
     std::fs::write(&path, format!("[connectors.orders]\n{usual}{rules}\n")).expect("a file");
     let configuration = load(&path, &Environment::default()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     Arc::clone(&configuration.connectors[0])
+}
+
+fn clock() -> SharedClock {
+    SystemClock::shared()
 }
 
 fn address() -> Url {
@@ -47,7 +52,7 @@ fn a_text_that_is_remembered_is_not_parsed() {
         (blake3::hash(br#"{"id":2}"#), meaning(Some(identity))),
         (blake3::hash(br#"{"id":3}"#), meaning(None)),
     ]);
-    let extraction = extract(&connector, 1, &address(), None, &body, &memo).expect("items");
+    let extraction = extract(&connector, 1, &address(), None, &body, &memo, &*clock()).expect("items");
     let keys: Vec<&str> = extraction.items.iter().map(|item| &*item.key).collect();
     assert_eq!(keys, ["1", "another"]);
     assert_eq!((extraction.rows.len(), extraction.meanings.len()), (3, 3));
@@ -59,7 +64,7 @@ fn nesting_is_limited_as_in_the_whole_page() {
     let check = |levels: usize, is_well: bool| {
         let (opening, closing) = ("[".repeat(levels - 4), "]".repeat(levels - 4));
         let body = Bytes::from(format!(r#"{{"data":{{"items":[{{"id":1,"a":{opening}{closing}}}]}}}}"#));
-        assert_eq!(extract_texts(&connector, None, &body, &Memo::default()).is_some(), is_well, "{levels}");
+        assert_eq!(extract_texts(&connector, None, &body, &Memo::default(), &*clock()).is_some(), is_well, "{levels}");
         assert_eq!(plainly(&connector, &body).is_ok(), is_well, "{levels}");
     };
     check(5, true);
@@ -165,7 +170,7 @@ proptest! {
         let mut memo = Memo::default();
         for _ in 0..12 {
             let body = Bytes::from(page(&mut random, &items));
-            let found = extract(&connector, 1, &address(), None, &body, &memo);
+            let found = extract(&connector, 1, &address(), None, &body, &memo, &*clock());
             if let Ok(extraction) = &found {
                 memo = Memo::default();
                 memo.extend(extraction.meanings.clone());

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::clock::SystemClock;
 use crate::config::{Environment, load};
 use crate::http::header::{HeaderName, LINK};
 use crate::poll::extract::extract;
@@ -70,14 +71,15 @@ fn walk_from(
             headers.append(name.parse::<HeaderName>().expect("a name"), text.parse().expect("a header value"));
         }
         let body = Bytes::from(value.to_string());
-        walk.end = extract(connector, walk.asked.len(), &request.url, None, &body, &Memo::default())
-            .and_then(|extraction| {
-                walk.keys.extend(extraction.items.iter().map(|item| item.key.to_string()));
-                let body = BodyHash::of(&body);
-                let (rows, clues) = (&extraction.rows, extraction.clues);
-                pager.advance(&PageRead { url: &request.url, headers: &headers, clues, rows, body })
-            })
-            .map_err(|error| error.to_string());
+        walk.end =
+            extract(connector, walk.asked.len(), &request.url, None, &body, &Memo::default(), &*SystemClock::shared())
+                .and_then(|extraction| {
+                    walk.keys.extend(extraction.items.iter().map(|item| item.key.to_string()));
+                    let body = BodyHash::of(&body);
+                    let (rows, clues) = (&extraction.rows, extraction.clues);
+                    pager.advance(&PageRead { url: &request.url, headers: &headers, clues, rows, body })
+                })
+                .map_err(|error| error.to_string());
     }
     walk.position = pager.position();
     walk
