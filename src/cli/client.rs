@@ -7,6 +7,7 @@ use url::Url;
 
 use super::Global;
 use super::failure::Failure;
+use crate::config::Server;
 use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method};
 use crate::model::id::ConnectorName;
@@ -46,14 +47,16 @@ impl ServiceOptions {
             Some(server) => (server, given_token),
             None => {
                 let server = global.load()?.server;
-                let base = Url::parse(&format!("http://{}/", reachable(server.listen)))
-                    .expect("a socket address makes an address");
-                (base, given_token.or(server.token))
+                (address(&server), given_token.or(server.token))
             }
         };
-        let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
-        Ok(ServiceClient { http, base, token })
+        ServiceClient::new(base, token)
     }
+}
+
+/// Returns the address at which a configured service is reached.
+fn address(server: &Server) -> Url {
+    Url::parse(&format!("http://{}/", reachable(server.listen))).expect("a socket address makes an address")
 }
 
 /// A service that listens on all addresses is reached on loopback.
@@ -68,6 +71,16 @@ fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
 }
 
 impl ServiceClient {
+    /// Returns the admin API of the service that a configuration describes.
+    pub fn of(server: &Server) -> Result<Self, Failure> {
+        Self::new(address(server), server.token.clone())
+    }
+
+    fn new(base: Url, token: Option<Secret>) -> Result<Self, Failure> {
+        let http = HttpClient::new().map_err(|error| Failure::caused("cannot set up the HTTP client", error))?;
+        Ok(Self { http, base, token })
+    }
+
     /// Returns the path of a connector, or of something below it. The slash in the name of an element of `each` is
     /// written so that it is none of the path.
     pub fn path_of(connector: &ConnectorName, below: &str) -> String {

@@ -7,8 +7,10 @@ mod deliveries;
 mod demo;
 mod events;
 mod failure;
+mod init;
 mod listen;
 mod logging;
+mod new;
 mod output;
 mod receiver;
 mod replay;
@@ -56,6 +58,10 @@ struct Global {
 enum Command {
     /// See it work in a minute: a sample API, the bridge and a verifying receiver in one process
     Demo(demo::DemoArguments),
+    /// Begin: write a small configuration into a folder
+    Init(init::InitArguments),
+    /// Look at an API's answer and write a connector for it: format, items, key, paging
+    New(new::NewArguments),
     /// Run the service
     Run(run::RunArguments),
     /// Tell whether the configuration is right: every mistake, with its place
@@ -105,6 +111,8 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
     let global = arguments.global;
     match arguments.command {
         Command::Demo(arguments) => many_threads(demo::demo(arguments, &global, output)),
+        Command::Init(arguments) => init::init(&arguments, output),
+        Command::New(arguments) => one_thread(new::new(arguments, &global, output)),
         Command::Run(arguments) => many_threads(run::run(arguments, &global, output)),
         Command::Check(arguments) => check::check(&arguments, &global, output),
         Command::Try(arguments) => one_thread(try_connector::try_connector(arguments, &global, output)),
@@ -143,6 +151,9 @@ fn runtime(
 impl Global {
     /// Loads the configuration file, or fails with every mistake in it.
     fn load(&self) -> Result<Configuration, Failure> {
+        if !self.config.exists() {
+            return Err(Failure::Usage(format!("there is no configuration `{}`\n{TO_BEGIN}", self.config.display())));
+        }
         crate::config::load(&self.config, &Environment::of_process()).map_err(Failure::Configuration)
     }
 
@@ -152,6 +163,14 @@ impl Global {
         crate::config::load(&self.config, &environment).map_err(Failure::Configuration)
     }
 }
+
+/// What to do without a configuration.
+const TO_BEGIN: &str = "
+To begin:
+    pollhook new URL --to URL   look at an API's answer, and write a connector and a subscription into config.toml
+    pollhook init               write a small config.toml and go on from there
+    pollhook demo               see it work, without a configuration
+Another file is named with --config.";
 
 /// Says what is allowed in a configuration but probably not meant.
 fn warn(configuration: &Configuration, output: &mut Output) {

@@ -27,15 +27,10 @@ impl Output {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
         let (forbidden, forced) = (is_set("NO_COLOR"), is_set("CLICOLOR_FORCE"));
         let styled = |is_terminal: bool| !forbidden && (forced || is_terminal);
-        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let of_terminal = || {
-            let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-            Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-        };
         Self {
             styled: styled(std::io::stdout().is_terminal()),
             styled_errors: styled(std::io::stderr().is_terminal()),
-            width: columns.or_else(of_terminal).map(|columns: usize| columns.max(LEAST_WIDTH)),
+            width: width(std::io::stdout()),
             out: Box::new(std::io::stdout()),
             err: Box::new(std::io::stderr()),
         }
@@ -45,6 +40,17 @@ impl Output {
     #[cfg(test)]
     pub fn plain(out: impl Write + Send + 'static) -> Self {
         Self { out: Box::new(out), err: Box::new(std::io::sink()), styled: false, styled_errors: false, width: None }
+    }
+
+    /// Returns an output whose results go to standard error: what stands beside the result that others read.
+    pub fn beside(&self) -> Self {
+        Self {
+            styled: self.styled_errors,
+            styled_errors: self.styled_errors,
+            width: width(std::io::stderr()),
+            out: Box::new(std::io::stderr()),
+            err: Box::new(std::io::stderr()),
+        }
     }
 
     /// Returns how many columns a line may have; `None` if it goes to a file or to a program.
@@ -59,6 +65,24 @@ impl Output {
         let indent = " ".repeat(indent);
         let options = textwrap::Options::new(width).subsequent_indent(&indent).break_words(false);
         self.line(textwrap::fill(text, options))
+    }
+
+    /// Prints a text beside a head of so many columns, at which all its lines begin.
+    pub fn entry(&mut self, head: &str, columns: usize, text: &str, colour: Option<Colour>) -> Result<(), Failure> {
+        let lines: Vec<String> = match self.width {
+            Some(width) => {
+                let options = textwrap::Options::new(width.saturating_sub(columns).max(LEAST_LAST_COLUMN));
+                let options = options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation);
+                textwrap::wrap(text, options).into_iter().map(std::borrow::Cow::into_owned).collect()
+            }
+            None => vec![text.to_owned()],
+        };
+        let blank = " ".repeat(columns);
+        for (index, line) in lines.into_iter().enumerate() {
+            let line = colour.map_or_else(|| line.clone(), |colour| self.paint(colour, &line));
+            self.line(format_args!("{}{line}", if index == 0 { head } else { &blank }))?;
+        }
+        Ok(())
     }
 
     /// Tells whether what goes to standard error may have colours.
@@ -133,6 +157,16 @@ impl Output {
         let head = if self.styled_errors { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
         self.say(&format!("{head}: {text}"));
     }
+}
+
+/// Returns how many columns a line may have that goes there.
+fn width(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let of_terminal = || {
+        let size = rustix::termios::tcgetwinsize(stream).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    };
+    columns.or_else(of_terminal).map(|columns: usize| columns.max(LEAST_WIDTH))
 }
 
 /// The colours that results use, by their ANSI codes.

@@ -32,6 +32,12 @@ impl Environment {
         self.has_stand_ins.then_some(STAND_IN)
     }
 
+    /// Returns the same with one variable more, or another value of it.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// Returns the value of a variable that is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)

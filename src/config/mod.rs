@@ -106,10 +106,25 @@ pub enum StoreChoice {
 ///
 /// The error holds everything that is wrong with all files.
 pub fn load(path: &Path, environment: &Environment) -> Result<Configuration, Diagnostics> {
+    load_with(path, environment, |report| read_file(report, path))
+}
+
+/// Reads a configuration as if the file at `path` had this text, whether or not there is such a file.
+///
+/// The error holds everything that is wrong with the text and with all files that it refers to.
+pub fn load_text(path: &Path, text: String, environment: &Environment) -> Result<Configuration, Diagnostics> {
+    load_with(path, environment, |report| Some(report.add_source(path.display().to_string(), text)))
+}
+
+fn load_with(
+    path: &Path,
+    environment: &Environment,
+    read: impl FnOnce(&Report) -> Option<usize>,
+) -> Result<Configuration, Diagnostics> {
     let report = Report::default();
     let folder = path.parent().unwrap_or(Path::new(""));
     let scope = Scope { report: &report, folder, environment: Some(environment), origin: Origin::Configuration };
-    let configuration = read_file(&report, path).and_then(|file| configuration(scope, file));
+    let configuration = read(&report).and_then(|file| configuration(scope, file));
     let diagnostics = report.into_diagnostics();
     match configuration {
         Some(configuration) if diagnostics.errors() == 0 => {

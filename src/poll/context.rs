@@ -36,6 +36,8 @@ pub struct FetchContext {
     pub credentials: Credentials,
     /// What takes the answers down, or gives them in place of the sources.
     pub tape: Option<Tape>,
+    /// Whether a page that failed is tried again where that may help.
+    pub is_patient: bool,
 }
 
 /// What a host's clock says.
@@ -56,7 +58,7 @@ impl FetchContext {
         let budgets = Budgets::new(clock.clone(), HashMap::new());
         let clocks = Arc::default();
         let credentials = Credentials::new(None, clock.clone(), telemetry.clone());
-        Self { http, clock, telemetry, budgets, clocks, credentials, tape: None }
+        Self { http, clock, telemetry, budgets, clocks, credentials, tape: None, is_patient: true }
     }
 
     /// Returns the same with limits of hosts, which all connectors share.
@@ -67,6 +69,11 @@ impl FetchContext {
     /// Returns the same with a tape, which records what is answered or gives it in place of the sources.
     pub fn with_tape(self, tape: Tape) -> Self {
         Self { tape: Some(tape), ..self }
+    }
+
+    /// Returns the same for somebody who is waiting: what fails is said at once, and not tried again.
+    pub fn impatient(self) -> Self {
+        Self { is_patient: false, ..self }
     }
 
     /// Returns the same, with a store in which grants are kept that token endpoints replace.

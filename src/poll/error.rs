@@ -6,6 +6,7 @@ use super::cursor::Incomparable;
 use crate::auth::{AuthError, TokenError};
 use crate::http::{HttpError, Method, Status};
 use crate::model::connector::Connector;
+use crate::model::delivery::FailureClass;
 use crate::model::excerpt::{EXCERPT_BEGINS, Excerpt};
 use crate::model::limits::HostName;
 use crate::model::template::TemplateError;
@@ -21,6 +22,8 @@ pub struct PollFailure {
     refusal: Option<Refusal>,
     /// The source asked not to be polled before this.
     pub not_before: Option<Timestamp>,
+    /// In which part of the exchange it lay, if there was no answer.
+    pub class: Option<FailureClass>,
 }
 
 /// How a source refused what it was asked.
@@ -51,7 +54,11 @@ impl PollFailure {
             Some((end, _)) => &format!("{}…", &address[..end]),
             None => address,
         };
-        Self { refusal, ..Self::of(connector, &format!("{address}: {error}")) }
+        let class = match error {
+            PageError::Http(error) => Some(error.class()),
+            _ => None,
+        };
+        Self { refusal, class, ..Self::of(connector, &format!("{address}: {error}")) }
     }
 
     /// Tells whether the page that was asked for is not, or no longer, to be had.
@@ -92,7 +99,7 @@ impl PollFailure {
                 c => message.push(c),
             }
         }
-        Self { message, refusal: None, not_before: None }
+        Self { message, refusal: None, not_before: None, class: None }
     }
 }
 

@@ -136,7 +136,7 @@ impl Fetcher<'_> {
         if let Some(memory) = remembered.filter(|_| request.can_be_conditional()) {
             add_validators(&mut request.headers, memory);
         }
-        let mut waits = TRY_WAITS.iter();
+        let mut waits = TRY_WAITS.iter().take(if self.context.is_patient { TRY_WAITS.len() } else { 0 });
         let mut paused = false;
         loop {
             let result = self.follow(&request).await;

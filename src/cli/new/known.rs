@@ -1,0 +1,214 @@
+//! Addresses that a template of the catalogue is made for.
+//!
+//! A pattern is an address. `{param}` stands for one part of it, which has no `/` in it, and gives the param its value; at
+//! the very beginning it stands for scheme and host, such as `https://status.example.com`. `*` stands for any run of
+//! characters. What a pattern says in a query must be in the address's, in whatever order; the rest of that does not count.
+//! `www.`, a slash at the end and what is behind `#` do not count either.
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::config::CatalogTemplate;
+
+/// A template that an address is known for.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    pub template: &'a CatalogTemplate,
+    /// What the address says of its params.
+    pub params: BTreeMap<String, String>,
+}
+
+impl Known<'_> {
+    /// Returns the params that have to be given and that the address does not tell.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        let params = self.template.params.iter();
+        let missing = params.filter(|param| param.default.is_none() && !self.params.contains_key(&param.name));
+        missing.map(|param| param.name.as_str())
+    }
+}
+
+/// Returns the template whose pattern says most of this address. Of templates of the same name, the first one counts.
+pub fn find<'a>(address: &Url, templates: impl IntoIterator<Item = &'a CatalogTemplate>) -> Option<Known<'a>> {
+    let mut seen = Vec::new();
+    let mut best: Option<(usize, Known<'a>)> = None;
+    for template in templates {
+        if seen.contains(&template.name.as_str()) {
+            continue;
+        }
+        seen.push(&template.name);
+        for pattern in &template.matches {
+            let Some(params) = matched(pattern, address) else { continue };
+            if params.keys().any(|name| template.params.iter().all(|param| param.name != *name)) {
+                continue;
+            }
+            let said = literal_characters(pattern);
+            if best.as_ref().is_none_or(|(most, _)| said > *most) {
+                best = Some((said, Known { template, params }));
+            }
+        }
+    }
+    best.map(|(_, known)| known)
+}
+
+type Values = BTreeMap<String, String>;
+
+/// Returns the values that a pattern finds in an address; `None` if it is another kind of address.
+fn matched(pattern: &str, address: &Url) -> Option<Values> {
+    let host = address.host_str()?;
+    let port = address.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (pattern, query) = pattern.split_once('?').unwrap_or((pattern, ""));
+    let pattern = pattern.split('#').next().unwrap_or_default().trim_end_matches('/');
+    let path = address.path().trim_end_matches('/');
+    let mut values = Values::new();
+    let rest = if let Some((name, rest)) = leading_param(pattern) {
+        values.insert(name.to_owned(), format!("{}://{host}{port}", address.scheme()));
+        run(rest, path, &mut values)
+    } else {
+        let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+        let plain = format!("{}{port}{path}", host.trim_start_matches("www."));
+        run(pattern.trim_start_matches("www."), &plain, &mut values)
+    };
+    let pairs: Vec<(String, String)> = address.query_pairs().into_owned().collect();
+    let in_query = |values: &mut Values| {
+        query.split('&').filter(|pair| !pair.is_empty()).all(|pair| {
+            let (name, wanted) = pair.split_once('=').unwrap_or((pair, "*"));
+            pairs.iter().any(|(known, value)| known == name && run_whole(wanted, value, values))
+        })
+    };
+    (rest && in_query(&mut values)).then_some(values)
+}
+
+/// Returns the param that a pattern begins with, and what follows it.
+fn leading_param(pattern: &str) -> Option<(&str, &str)> {
+    pattern.strip_prefix('{')?.split_once('}')
+}
+
+/// Tells whether a text is what a pattern describes, and takes down what stands where its params are; these are decoded.
+fn run(pattern: &str, text: &str, values: &mut Values) -> bool {
+    run_to(pattern, text, values, &|c| c != '/')
+}
+
+/// The same for the value of a query's parameter, in which a param may have any characters.
+fn run_whole(pattern: &str, text: &str, values: &mut Values) -> bool {
+    run_to(pattern, text, values, &|_| true)
+}
+
+fn run_to(pattern: &str, text: &str, values: &mut Values, allowed: &dyn Fn(char) -> bool) -> bool {
+    let ends = |text: &str| text.char_indices().map(|(at, _)| at).chain([text.len()]).rev().collect::<Vec<_>>();
+    if let Some((name, rest)) = leading_param(pattern) {
+        let longest = text.find(|c| !allowed(c)).unwrap_or(text.len());
+        return ends(&text[..longest]).into_iter().filter(|end| *end > 0).any(|end| {
+            let value = percent_decode_str(&text[..end]).decode_utf8_lossy().into_owned();
+            let is_same = values.get(name).is_none_or(|known| *known == value);
+            let matches = is_same && run_to(rest, &text[end..], values, allowed);
+            if matches {
+                values.insert(name.to_owned(), value);
+            }
+            matches
+        });
+    }
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => ends(text).into_iter().any(|end| run_to(&pattern[1..], &text[end..], values, allowed)),
+        Some(c) => text.strip_prefix(c).is_some_and(|text| run_to(&pattern[c.len_utf8()..], text, values, allowed)),
+    }
+}
+
+/// Returns how many characters of an address a pattern says itself.
+fn literal_characters(pattern: &str) -> usize {
+    let mut inside = false;
+    let is_literal = |c: &char| {
+        let is_param = inside || *c == '{';
+        inside = is_param && *c != '}';
+        !is_param && *c != '*'
+    };
+    pattern.chars().filter(is_literal).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Param, ready_made};
+
+    #[track_caller]
+    fn check(pattern: &str, address: &str, expected: Option<&str>) {
+        let found = matched(pattern, &address.parse().expect("an address"));
+        let shown = found.map(|values| {
+            let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            values.join(" ")
+        });
+        assert_eq!(shown.as_deref(), expected, "{pattern} {address}");
+    }
+
+    #[test]
+    fn a_pattern_gives_params_the_parts_that_stand_in_their_place() {
+        let releases = "https://github.com/{owner}/{repo}/releases";
+        check(releases, "https://github.com/rust-lang/rust/releases", Some("owner=rust-lang repo=rust"));
+        check(releases, "http://www.github.com/rust-lang/rust/releases/?page=2#top", Some("owner=rust-lang repo=rust"));
+        check(releases, "https://github.com/rust-lang/rust", None);
+        check(releases, "https://github.com/rust-lang/rust/releases/tag/1", None);
+        check(releases, "https://github.com//rust/releases", None);
+        check("https://{site}.example.com/", "https://a.b.example.com", Some("site=a.b"));
+        check("https://example.com/r/{name}.json", "https://example.com/r/rust.json", Some("name=rust"));
+        check("https://example.com/{name}", "https://example.com/a%20b", Some("name=a b"));
+        check("https://example.com/{a}/{a}", "https://example.com/x/y", None);
+        check("https://example.com:8080/{a}", "https://example.com:8080/x", Some("a=x"));
+        check("https://example.com/{a}", "https://example.com:8080/x", None);
+    }
+
+    #[test]
+    fn a_star_is_any_run_and_a_param_at_the_beginning_the_whole_host() {
+        check("https://example.com/@{scope}/*", "https://example.com/@types/node/v/1", Some("scope=types"));
+        check("https://news.example.com/*", "https://news.example.com/newest", Some(""));
+        check(
+            "{page}/api/v2/incidents.json",
+            "https://www.s.example/api/v2/incidents.json",
+            Some("page=https://www.s.example"),
+        );
+        check("{page}/history", "http://127.0.0.1:8080/history/", Some("page=http://127.0.0.1:8080"));
+        check("{page}/history", "http://127.0.0.1:8080/other", None);
+    }
+
+    #[test]
+    fn a_query_counts_only_where_the_pattern_has_one() {
+        let tagged = "https://example.com/questions?tag={tag}&sort=new";
+        check(tagged, "https://example.com/questions?x=1&sort=new&tag=a/b", Some("tag=a/b"));
+        check(tagged, "https://example.com/questions?tag=a", None);
+        check("https://example.com/questions", "https://example.com/questions?tag=a", Some(""));
+    }
+
+    #[test]
+    fn the_pattern_that_says_most_wins_and_a_param_that_is_not_there_is_none() {
+        let template = |name: &str, matches: &[&str]| CatalogTemplate {
+            name: name.to_owned(),
+            matches: matches.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            params: vec![Param { name: "a".into(), description: None, example: None, default: None, secret: false }],
+            ..CatalogTemplate::default()
+        };
+        let templates = [
+            template("any", &["https://example.com/{a}/*"]),
+            template("x", &["https://example.com/{a}/x"]),
+            template("wrong", &["https://example.com/{b}/xyz"]),
+        ];
+        let found = |address: &str| {
+            find(&address.parse().expect("an address"), &templates).map(|known| known.template.name.clone())
+        };
+        assert_eq!(found("https://example.com/1/x").as_deref(), Some("x"));
+        assert_eq!(found("https://example.com/1/xyz").as_deref(), Some("any"));
+        assert_eq!(found("https://example.org/1/x"), None);
+    }
+
+    #[test]
+    fn the_patterns_of_the_ready_made_templates_name_their_params() {
+        for template in ready_made() {
+            for pattern in &template.matches {
+                for name in pattern.split('{').skip(1).filter_map(|part| part.split('}').next()) {
+                    let is_declared = template.params.iter().any(|param| param.name == name);
+                    assert!(is_declared, "{}: {pattern}: there is no param {name}", template.name);
+                }
+            }
+        }
+    }
+}
