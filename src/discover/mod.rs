@@ -3,6 +3,7 @@
 //! Everything here is a pure function of the answers. Nothing is asked, and nothing is written.
 
 mod auth;
+mod cursor;
 mod items;
 mod key;
 mod limits;
@@ -165,13 +166,25 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
     let (listing, items) = items::find(&page)?;
     let later = again.as_ref().and_then(|again| Listing::of(again, &listing.expression));
     let key = key::find(&listing, later.as_ref());
-    let volatile = volatile::find(&listing, later.as_ref(), &volatile::key_of(Some(&key)));
+    let key_paths = expressions(Some(&key));
+    let volatile = volatile::find(&listing, later.as_ref(), &key_paths);
     let paging = paging::find(&page, &listing);
     let limits = limits::find(&page, paging.requests(listing.count));
+    let cursor = cursor::find(&page, &listing, &key_paths, &expressions(volatile.as_ref()));
     let mut findings = vec![items, key, paging.finding, limits];
     findings.extend(volatile);
+    findings.extend(cursor);
     findings.sort_by_key(|finding| finding.about);
     Ok(Draft { findings, items: listing.count })
+}
+
+/// Returns the expressions of a finding's first setting.
+fn expressions(finding: Option<&Finding>) -> Vec<String> {
+    match finding.and_then(|finding| finding.settings.first()).map(|setting| &setting.value) {
+        Some(Value::String(expression)) => vec![expression.clone()],
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Says why an API refused to answer.

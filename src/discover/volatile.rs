@@ -261,13 +261,3 @@ fn expression(path: &Path, rows: &[Value]) -> Option<String> {
         })
     })
 }
-
-/// Returns the expressions of the key that was found.
-pub(super) fn key_of(finding: Option<&Finding>) -> Vec<String> {
-    let setting = finding.and_then(|finding| finding.settings.first()).map(|setting| &setting.value);
-    match setting {
-        Some(Value::String(path)) => vec![path.clone()],
-        Some(Value::Array(paths)) => paths.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
-}
