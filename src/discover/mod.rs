@@ -4,9 +4,12 @@
 
 mod auth;
 mod cursor;
+mod format;
+mod html;
 mod items;
 mod key;
 mod limits;
+mod lists;
 mod paging;
 mod path;
 mod shape;
@@ -29,6 +32,7 @@ use crate::model::format::ResponseFormat;
 use crate::poll::value_of;
 
 pub use auth::{AuthHint, auth_hint};
+pub use html::advertised_feeds;
 
 /// One answer of an API to a plain GET.
 #[derive(Debug, Clone)]
@@ -160,18 +164,23 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
     if !(200..300).contains(&first.status) {
         return Err(refused(first));
     }
-    let page = Page::read(first, None)?;
+    let format::Read { format, value, finding: format_finding, items: known_items } = format::read(first)?;
+    let page = Page { answer: first, format, value };
     let again = again.filter(|again| (200..300).contains(&again.status));
     let again = again.and_then(|again| Page::read(again, Some(&page.format)).ok());
-    let (listing, items) = items::find(&page)?;
+    let (listing, items) = match known_items.and_then(|items| Some((Listing::of(&page, ".[]")?, items))) {
+        Some(known) => known,
+        None => items::find(&page)?,
+    };
     let later = again.as_ref().and_then(|again| Listing::of(again, &listing.expression));
     let key = key::find(&listing, later.as_ref());
     let key_paths = expressions(Some(&key));
     let volatile = volatile::find(&listing, later.as_ref(), &key_paths);
-    let paging = paging::find(&page, &listing);
-    let limits = limits::find(&page, paging.requests(listing.count));
+    let mut paging = paging::find(&page, &listing);
     let cursor = cursor::find(&page, &listing, &key_paths, &expressions(volatile.as_ref()));
-    let mut findings = vec![items, key, paging.finding, limits];
+    let lists = lists::find(&page, &listing, &mut paging, cursor.is_some());
+    let limits = limits::find(&page, paging.requests(listing.count));
+    let mut findings = vec![format_finding, items, key, paging.finding, lists, limits];
     findings.extend(volatile);
     findings.extend(cursor);
     findings.sort_by_key(|finding| finding.about);

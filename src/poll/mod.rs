@@ -37,7 +37,7 @@ mod warnings;
 
 pub use context::{FetchContext, PollContext};
 pub use cursor::date_of;
-pub use decode::{items_of, value_of};
+pub use decode::{Outline, OutlineElement, is_html, items_of, outline_of, value_of};
 pub use error::{PageError, PollFailure};
 pub use events::created_event;
 pub use look::{Look, Problem, look};

@@ -27,6 +27,8 @@ pub(super) struct Paging {
     pub style: Option<&'static str>,
     /// Whether a poll that follows the finding reads all that there is.
     pub reads_all: bool,
+    /// Whether a poll ends with the first page of which nothing is new.
+    stops: bool,
     /// How many items there are on all pages, as the answer says.
     pub total: Option<u64>,
     /// How many pages there are, as the answer says.
@@ -62,7 +64,7 @@ struct Proposal {
 }
 
 /// The most pages that a poll reads, if nothing else is written.
-const MOST_PAGES: u64 = 50;
+pub(super) const MOST_PAGES: u64 = 50;
 
 /// Why nothing is written where the answer is the last page.
 const LAST: &str = "this is the last page";
@@ -77,12 +79,12 @@ pub(super) fn find(page: &Page<'_>, listing: &Listing) -> Paging {
         Some(proposal) => {
             let style = proposal.style;
             let reads_all = proposal.sureness != Sureness::Doubtful;
-            Paging { finding: proposal.into_finding(), style: Some(style), reads_all, total, pages }
+            Paging { finding: proposal.into_finding(), style: Some(style), reads_all, stops: false, total, pages }
         }
         None => {
             let finding = unknown::finding(&signs, &page.format);
             let reads_all = finding.sureness != Sureness::Doubtful;
-            Paging { finding, style: None, reads_all, total, pages }
+            Paging { finding, style: None, reads_all, stops: false, total, pages }
         }
     }
 }
@@ -90,9 +92,31 @@ pub(super) fn find(page: &Page<'_>, listing: &Listing) -> Paging {
 impl Paging {
     /// Returns about how many requests a poll takes whose first page has so many items.
     pub fn requests(&self, count: usize) -> u64 {
-        let by_total = self.total.map(|total| total.div_ceil(count.max(1) as u64));
-        let pages = self.pages.or(by_total).unwrap_or(1);
-        if self.style.is_some() { pages.clamp(1, MOST_PAGES) } else { 1 }
+        if self.style.is_none() || self.stops {
+            return 1;
+        }
+        self.pages_of(count).unwrap_or(1).clamp(1, MOST_PAGES)
+    }
+
+    /// Returns how many pages there are, where the first has so many items, if the answer says so.
+    pub fn pages_of(&self, count: usize) -> Option<u64> {
+        self.pages.or_else(|| self.total.map(|total| total.div_ceil(count.max(1) as u64)))
+    }
+
+    /// Lets a poll end with the first page of which nothing is new, because the newest come first by this field.
+    pub fn stop_at_known(&mut self, field: &str) {
+        let Some(style) = self.style else { return };
+        let setting = Setting::new(format!("pagination.{style}.stop"), "known");
+        let settings = &mut self.finding.settings;
+        if self.stops || settings.contains(&setting) {
+            return;
+        }
+        settings.retain(|setting| setting.path != format!("pagination.{style}"));
+        settings.push(setting);
+        self.finding
+            .because
+            .push_str(&format!("; a poll stops where nothing is new, since the newest come first by `{field}`"));
+        self.stops = true;
     }
 }
 

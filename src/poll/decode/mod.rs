@@ -26,6 +26,8 @@ use crate::model::format::{ResponseFormat, XmlRules};
 use crate::model::secret::Redactor;
 use charset::Undecodable;
 
+pub use html::{Outline, OutlineElement};
+
 /// The most values, rows or elements that can become items of one page.
 const MOST_ITEMS: usize = 1_000_000;
 
@@ -128,6 +130,17 @@ pub fn value_of(
     };
     let Decoded { value, .. } = decode(&response, RawPage { url, content_type, body }, &Redactor::default())?;
     Ok((found.expect("what was decoded has a format"), value))
+}
+
+/// Returns the elements of an HTML page that was found at this address. The error says why it cannot be read.
+pub fn outline_of(url: Option<&Url>, content_type: Option<&str>, body: &[u8]) -> Result<Outline, String> {
+    let declared = charset::declared_in_html(body);
+    html::outline(&charset::text_of_any_age(body, content_type, declared.as_deref()), url)
+}
+
+/// Tells whether a page begins like HTML, which has no items by itself.
+pub fn is_html(body: &[u8]) -> bool {
+    sniff::markup(&sniff::beginning(body)) == Some(sniff::Markup::Html)
 }
 
 /// Yields the items of a feed where nothing else is configured.

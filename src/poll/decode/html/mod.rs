@@ -5,6 +5,7 @@
 //! styles are no text. The attributes that hold addresses (`href`, `src`, `action`, `poster`, `cite`) become absolute.
 
 mod document;
+mod outline;
 mod parse;
 
 use serde_json::{Map, Value};
@@ -13,6 +14,10 @@ use url::Url;
 use self::document::{Document, Id};
 use super::{MOST_ITEMS, too_many};
 use crate::model::format::{HtmlField, HtmlRules};
+
+pub use outline::{Outline, OutlineElement};
+
+pub(super) use outline::outline;
 
 /// The most elements and texts that are looked at for all items and fields together: items may lie in each other.
 const MOST_VISITS: usize = 10_000_000;
