@@ -75,25 +75,19 @@ impl Fixture {
 
     /// Loads a configuration in which one connector, of the same name, uses the template with the fixture's params.
     pub fn configuration(&self, expected: &Expected) -> Configuration {
-        let config = using(&self.name, &expected.params);
-        load_files(&[("config.toml", &config)], &Environment::default())
+        let name = &self.name;
+        let template = format!("connectors/{name}.toml");
+        let text = fs::read_to_string(root().join(&template)).unwrap_or_else(|error| panic!("{template}: {error}"));
+        // TOML writes texts, numbers, truth values and lists of them as JSON does.
+        let params: Vec<String> = expected.params.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let params = params.concat();
+        let config = format!("[connectors.{name}]\nuse = \"{name}\"\n[connectors.{name}.params]\n{params}");
+        load_files(&[("config.toml", &config), (&template, &text)], &Environment::default())
     }
 
     fn path(&self) -> PathBuf {
         self.folder.join("expected.json")
     }
-}
-
-/// Returns a configuration whose connector uses the template of its name, as it is in the repository's folder.
-pub fn using(template: &str, params: &Map<String, Value>) -> String {
-    // TOML writes texts, numbers, truth values and lists of them as JSON does.
-    let params: Vec<String> = params.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-    let path = root().join("connectors");
-    let path = path.display();
-    let params = params.concat();
-    format!(
-        "catalog.path = \"{path}\"\n[connectors.{template}]\nuse = \"{template}\"\n[connectors.{template}.params]\n{params}"
-    )
 }
 
 pub fn root() -> &'static Path {
