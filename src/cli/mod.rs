@@ -1,5 +1,6 @@
 //! The commands, a file each. They print for people, or JSON for programs with `--json`.
 
+mod catalog;
 mod check;
 mod client;
 mod decide;
@@ -68,6 +69,8 @@ enum Command {
     Check(check::CheckArguments),
     /// Poll a connector once, without state: its pages, items and keys, and what would be sent
     Try(try_connector::TryArguments),
+    /// List or search the ready-made connectors, explain one, or try it
+    Catalog(catalog::CatalogArguments),
     /// Receive deliveries here: print and verify them
     Listen(listen::ListenArguments),
     /// Show connectors and subscriptions of the running service, what fails and since when
@@ -116,6 +119,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Run(arguments) => many_threads(run::run(arguments, &global, output)),
         Command::Check(arguments) => check::check(&arguments, &global, output),
         Command::Try(arguments) => one_thread(try_connector::try_connector(arguments, &global, output)),
+        Command::Catalog(arguments) => one_thread(catalog::catalog(arguments, &global, output)),
         Command::Listen(arguments) => one_thread(listen::listen(arguments, &global, output)),
         Command::Status(arguments) => one_thread(status::status(arguments, &global, output)),
         Command::Subscriptions(arguments) => one_thread(subscriptions::subscriptions(arguments, &global, output)),

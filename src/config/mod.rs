@@ -43,6 +43,7 @@ pub use catalog::{Catalog, CatalogTemplate, ready_made};
 pub use definition::{Defined, DefinitionMistake, DefinitionMistakes, Definitions};
 pub use diagnostic::Diagnostics;
 pub use environment::Environment;
+pub(crate) use keys::nearest;
 pub use params::Param;
 pub use reference::reference;
 pub use schema::{SchemaOf, schema};

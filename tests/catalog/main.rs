@@ -1,9 +1,13 @@
 //! The ready-made templates: what each must have, and that it makes of its API's answers what it should.
 
+mod commands;
 #[path = "../support/configuration.rs"]
 mod configuration;
 mod fixture;
 mod pipeline;
+#[expect(dead_code, reason = "the tests of faults use all of it")]
+#[path = "../support/source.rs"]
+mod source;
 
 use pollhook::config::{CatalogTemplate, Configuration, Environment, load, ready_made};
 
