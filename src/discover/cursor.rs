@@ -156,7 +156,7 @@ fn date(listing: &Listing, ignored: &[String], known: &[Parameter]) -> Option<Fi
         });
     };
     let mut because = format!("{} names `{}`", parameter.said, parameter.name);
-    let mut sureness = Sureness::Likely;
+    let mut sureness = if wanted(&best) { Sureness::Likely } else { Sureness::Doubtful };
     if parameter.said == Said::Linked && parameter.value.is_some() {
         because.push_str(", which may be a way of paging instead");
         sureness = Sureness::Doubtful;
@@ -168,7 +168,7 @@ fn date(listing: &Listing, ignored: &[String], known: &[Parameter]) -> Option<Fi
         because.push_str(&format!(", but with {asked} where the items have {given}"));
         sureness = Sureness::Doubtful;
     }
-    if best.tells == Tells::Creation && parameter.wants == Wants::Any {
+    if best.tells == Tells::Creation {
         because.push_str("; items that change later are not found by when they were made");
     }
     let ascends = order == Order::OldestFirst && best.times.len() >= ENOUGH_FOR_ORDER;

@@ -96,7 +96,8 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
         Kind::Scalars if best.path.0.is_empty() => Sureness::Certain,
         Kind::Objects | Kind::Edges | Kind::Map { own: true } => Sureness::Likely,
         Kind::Map { own: false } if best.rows >= 5 => Sureness::Likely,
-        Kind::Document => Sureness::Likely,
+        // The only element of a list looks like no list in XML.
+        Kind::Document if !matches!(page.format, ResponseFormat::Xml(_)) => Sureness::Likely,
         _ => Sureness::Doubtful,
     };
     (sureness, because)

@@ -70,6 +70,7 @@ fn without_copies(rows: &[Value]) -> Vec<&Value> {
 
 fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>) -> Vec<Candidate<'a>> {
     let list = list_name(&listing.expression);
+    let thin = rows.iter().all(|row| row.as_object().is_some_and(|row| row.len() <= 3));
     let mut candidates: Vec<_> = columns(rows)
         .into_iter()
         .filter_map(|Column { path, values }| {
@@ -78,7 +79,7 @@ fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>
                 return None;
             }
             let unique = values.iter().map(|value| text(value)).collect::<HashSet<_>>().len() == values.len();
-            let mut score = names::score(&path, &list) + worth(&values);
+            let mut score = names::score(&path, &list, thin) + worth(&values);
             if listing.expression.ends_with("to_entries[]") && path.to_string() == ".key" {
                 score += 40;
             }
@@ -134,11 +135,26 @@ fn objection(path: &Path, values: &[&Value]) -> Option<&'static str> {
     if values.iter().all(|value| shape::date(value).is_some()) {
         return Some("it is a date");
     }
+    if ["etag", "rev", "resourceversion"].contains(&name.as_str()) {
+        return Some("it is different for each version of an item");
+    }
+    // Slack's identify messages, and are points in time in seconds with six more digits.
+    let is_slack =
+        |value: &&Value| value.as_str().and_then(|text| text.split_once('.')).is_some_and(|ts| ts.1.len() == 6);
+    if name == "ts" && values.iter().all(is_slack) {
+        return None;
+    }
     if names::is_date(&name) && values.iter().all(|value| shape::epoch(value).is_some()) {
         return Some("it is a date");
     }
-    let is_fraction = |value: &&Value| value.is_number() && text(value).contains(['.', 'e', 'E']);
-    values.iter().any(is_fraction).then_some("it is a number with a fraction")
+    let is_fraction = |value: &&Value| match value {
+        Value::Number(number) => number.as_str().contains(['.', 'e', 'E']),
+        // As in a table of texts; a version such as `1.0` is none.
+        Value::String(text) => name != "version" && text.contains('.') && text.parse::<f64>().is_ok(),
+        _ => false,
+    };
+    (values.iter().filter(|value| is_fraction(value)).count() * 2 > values.len())
+        .then_some("it is a number with a fraction")
 }
 
 /// Returns how many of some values a field has in other rows as well.

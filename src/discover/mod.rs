@@ -177,14 +177,29 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
     let key_paths = expressions(Some(&key));
     let volatile = volatile::find(&listing, later.as_ref(), &key_paths);
     let mut paging = paging::find(&page, &listing);
-    let cursor = cursor::find(&page, &listing, &key_paths, &expressions(volatile.as_ref()));
-    let lists = lists::find(&page, &listing, &mut paging, cursor.is_some());
+    let cursor = cursor::find(&page, &listing, &key_paths, &expressions(volatile.as_ref()))
+        .filter(|cursor| !share_a_parameter(cursor, &paging.finding));
+    let asks_from_cursor = cursor.as_ref().is_some_and(|cursor| !cursor.settings.is_empty());
+    let lists = lists::find(&page, &listing, &mut paging, asks_from_cursor);
     let limits = limits::find(&page, paging.requests(listing.count));
     let mut findings = vec![format_finding, items, key, paging.finding, lists, limits];
     findings.extend(volatile);
     findings.extend(cursor);
     findings.sort_by_key(|finding| finding.about);
     Ok(Draft { findings, items: listing.count })
+}
+
+/// Tells whether values of items are asked from with what leads to the next page: then it is a way of paging.
+fn share_a_parameter(cursor: &Finding, paging: &Finding) -> bool {
+    if cursor.settings.iter().any(|setting| setting.path == "cursor.answer") {
+        return false;
+    }
+    let params = cursor.settings.iter().filter_map(|setting| setting.path.strip_prefix("request.query."));
+    let mut params = params.filter(|param| {
+        let carries = |setting: &Setting| setting.path.ends_with(".param") && setting.value == *param;
+        paging.settings.iter().any(carries)
+    });
+    params.next().is_some()
 }
 
 /// Returns the expressions of a finding's first setting.

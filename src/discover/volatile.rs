@@ -141,7 +141,6 @@ pub(super) fn find(listing: &Listing, later: Option<&Listing>, key: &[String]) -
             named.push(column.path);
         }
     }
-    let sureness = if measured.is_empty() { Sureness::Likely } else { Sureness::Certain };
     let because = match (measured.is_empty(), named.is_empty()) {
         (true, true) => return None,
         (false, true) => differs_in(&differing, &measured, pairs.len()),
@@ -150,7 +149,6 @@ pub(super) fn find(listing: &Listing, later: Option<&Listing>, key: &[String]) -
             format!("{}, or names something that counts", differs_in(&differing, &measured, pairs.len()))
         }
     };
-    let sureness = if named.is_empty() { sureness } else { Sureness::Likely };
     let ignored = measured.into_iter().cloned().chain(named).filter_map(|path| expression(&path, &listing.rows));
     let ignored: Vec<String> = ignored.take(MOST_IGNORED).collect();
     if ignored.is_empty() {
@@ -160,7 +158,8 @@ pub(super) fn find(listing: &Listing, later: Option<&Listing>, key: &[String]) -
         about: About::Volatile,
         found: ignored.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", "),
         settings: vec![Setting::new("item.ignore", ignored)],
-        sureness,
+        // Prices change in all items as well, and whoever watches them wants to be told.
+        sureness: Sureness::Likely,
         because,
     })
 }

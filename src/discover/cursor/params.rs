@@ -127,10 +127,10 @@ fn wants(name: &str, has_value: bool) -> Option<Wants> {
     if is_start && !is_end && holds(&["creat", "publish", "posted", "submitted", "added"]) {
         return Some(Wants::Creation);
     }
+    if ["since", "sincedate", "sincetime", "oldest"].contains(&name) {
+        return Some(Wants::Any);
+    }
     let is_clear = [
-        "since",
-        "sincedate",
-        "sincetime",
         "fromdate",
         "datefrom",
         "datestart",
@@ -138,7 +138,6 @@ fn wants(name: &str, has_value: bool) -> Option<Wants> {
         "starttime",
         "mindate",
         "mintime",
-        "oldest",
         "begindate",
         "begintime",
         "fromtime",
@@ -147,7 +146,8 @@ fn wants(name: &str, has_value: bool) -> Option<Wants> {
         "starttimestamp",
     ];
     let needs_value = ["from", "start", "after", "begin", "min"];
-    (is_clear.contains(&name) || has_value && needs_value.contains(&name)).then_some(Wants::Any)
+    // The beginning of a range of time is about when things happened.
+    (is_clear.contains(&name) || has_value && needs_value.contains(&name)).then_some(Wants::Creation)
 }
 
 impl fmt::Display for Said {

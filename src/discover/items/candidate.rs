@@ -334,7 +334,7 @@ fn list(elements: &[Value]) -> Option<(Kind, i64)> {
     }
     let scalars = seen.iter().filter(|element| !element.is_object() && !element.is_array()).count();
     if scalars == seen.len() && seen.iter().all(|element| shape::kind(element) == shape::kind(first)) {
-        return (!first.is_null() && !first.is_boolean()).then_some((Kind::Scalars, 8 + many / 2));
+        return (!first.is_null() && !first.is_boolean()).then_some((Kind::Scalars, 12 + many / 2));
     }
     let objects = seen.iter().filter(|element| element.is_object()).count();
     (objects * 10 >= seen.len() * 9).then_some((Kind::Objects, 25 + many))
@@ -376,8 +376,9 @@ fn map(members: &Map<String, Value>) -> Option<(Kind, i64)> {
         };
         let own = seen.iter().map(is_own).sum::<usize>() == seen.len();
         let alikeness = shape::alikeness(seen.values().copied());
-        let is_map = alikeness >= 0.5 && (own || keyish || members.len() >= 5) || own && keyish;
-        let merit = i64::from(own) * 16 + i64::from(keyish) * 10;
+        let is_named = own || keyish || members.len() >= 5;
+        let is_map = alikeness >= 0.5 && is_named || alikeness >= 0.9 || own && keyish;
+        let merit = i64::from(own) * 16 + i64::from(keyish) * 10 - i64::from(!is_named) * 6;
         return is_map.then(|| (Kind::Map { own }, 22 + many + merit + (10.0 * alikeness) as i64));
     }
     let first = shape::kind(seen.values().next()?);

@@ -10,6 +10,8 @@ const NAMES: &[(&str, i64)] = &[
     ("guid", 98),
     ("doi", 96),
     ("uid", 94),
+    ("rcid", 94),
+    ("pk", 94),
     ("cveid", 94),
     ("ghsaid", 94),
     ("sha", 92),
@@ -19,6 +21,8 @@ const NAMES: &[(&str, i64)] = &[
     ("ident", 88),
     ("key", 88),
     ("accessionnumber", 86),
+    ("rowid", 86),
+    ("uri", 80),
     ("digest", 78),
     ("tagname", 76),
     ("isbn", 76),
@@ -45,12 +49,17 @@ const NAMES: &[(&str, i64)] = &[
     ("email", 54),
     ("domain", 54),
     ("hostname", 54),
+    ("ts", 54),
+    ("date", 40),
+    ("timestamp", 38),
+    ("time", 38),
     ("event", 30),
     ("title", 30),
 ];
 
 /// Names of members that an item is packed into.
 const WRAPPERS: &[&str] = &[
+    "id",
     "data",
     "properties",
     "attributes",
@@ -70,18 +79,37 @@ const WRAPPERS: &[&str] = &[
     "record",
     "entry",
     "document",
-    "source",
+];
+
+/// Names of members that are about something else than the item.
+const FOREIGN: &[&str] = &[
+    "user",
+    "owner",
+    "author",
+    "actor",
+    "parent",
+    "account",
+    "creator",
+    "group",
+    "project",
+    "category",
+    "repository",
+    "commit",
 ];
 
 /// Returns what the name of a field, and those of what it is in, are worth; more if they say that it identifies one of
-/// what the list is called after.
-pub(super) fn score(path: &Path, list: &str) -> i64 {
+/// what the list is called after. Items with few fields are `thin`: what they are about is in one of these.
+pub(super) fn score(path: &Path, list: &str, thin: bool) -> i64 {
+    if path.to_string() == "._links.self.href" {
+        return 62;
+    }
     let mut names = path.names();
     let Some(last) = names.next_back() else { return if path.0.is_empty() { 100 } else { 20 } };
     let above: i64 = names
         .map(|name| match plain(name) {
             name if WRAPPERS.contains(&&*name) => -4,
             name if name == list => -4,
+            name if thin && !FOREIGN.contains(&&*name) => -12,
             _ => -45,
         })
         .sum();
@@ -95,12 +123,14 @@ fn of_name(name: &str, list: &str) -> i64 {
     }
     if !shape::says_id(name) {
         let tail = |end: &str| plain.strip_suffix(end).is_some_and(|owner| owner == list);
-        return if tail("number") || tail("code") || tail("key") { 74 } else { 15 };
+        let is_named = ["name", "number", "code"].iter().any(|end| plain.ends_with(end));
+        let rest = if is_named { 40 } else { 15 };
+        return if tail("number") || tail("code") || tail("key") { 74 } else { rest };
     }
     match plain.strip_suffix("id").unwrap_or_default() {
         owner if !list.is_empty() && (owner == list || list.ends_with(owner)) => 92,
         "page" | "rc" | "rev" | "event" | "item" | "post" | "record" | "entry" | "message" | "object" => 86,
-        "user" | "owner" | "author" | "parent" | "account" | "creator" | "group" | "project" | "category" => 25,
+        owner if FOREIGN.contains(&owner) => 25,
         _ => 60,
     }
 }
@@ -137,6 +167,6 @@ pub(super) fn is_date(name: &str) -> bool {
 
 /// Tells whether a name says at which place something is, rather than what it is.
 pub(super) fn is_position(name: &str) -> bool {
-    ["position", "rank", "index", "order", "row", "rownumber", "rownum", "no", "num", "sequence", "seq", "place", "idx"]
+    ["position", "rank", "index", "order", "row", "rownumber", "rownum", "no", "sequence", "seq", "place", "idx"]
         .contains(&name)
 }

@@ -114,3 +114,21 @@ fn where_nothing_identifies_an_item_the_best_there_is_is_doubtful() {
     // The same item twice does not make its id less of one.
     check(&json!([{"id": "a"}, {"id": "b"}, {"id": "a"}]), ".id certain");
 }
+
+#[test]
+fn keys_of_known_apis_are_found_behind_what_their_items_are_packed_into() {
+    let video = |id: &str| json!({"kind": "x", "etag": format!("e{id}"), "id": {"kind": "v", "videoId": id}, "snippet": {"title": "Some words of a title"}});
+    let post = |id: u32| json!({"post": {"uri": format!("at://{id}"), "cid": format!("c{id}"), "author": {"did": "x"}, "likeCount": 1}});
+    let message = |id: u32| json!({"type": "message", "user": "U1", "text": format!("hello {id}"), "ts": format!("176364000{id}.000200")});
+    let order = |id: u32| json!({"total": 1.5, "status": format!("s{id}"), "_links": {"self": {"href": format!("/orders/{id}")}}});
+    for (answer, expected) in [
+        (json!({"items": [video("a"), video("b")]}), ".id.videoId likely"),
+        (json!({"feed": [post(1), post(2)], "cursor": "x"}), ".post.uri likely"),
+        (json!({"ok": true, "messages": [message(1), message(3)]}), ".ts likely"),
+        (json!({"_embedded": {"orders": [order(1), order(2)]}}), "._links.self.href likely"),
+        (json!({"rows": [{"pk": 1, "name": "a"}, {"pk": 2, "name": "b"}, {"pk": 3, "name": "c"}]}), ".pk certain"),
+        (json!([{"date": "2026-11-19", "open": "1.5"}, {"date": "2026-11-20", "open": "1.6"}]), ".date doubtful"),
+    ] {
+        check(&answer, expected);
+    }
+}

@@ -15,9 +15,9 @@ fn rows(row: impl Fn(u32) -> Value) -> Value {
 fn what_differs_in_nearly_all_items_is_volatile() {
     let first = rows(|id| json!({"id": id, "status": "open", "etag": format!("a{id}"), "lag": {"ms": id}}));
     let mut again = rows(|id| json!({"id": id, "status": "open", "etag": format!("b{id}"), "lag": {"ms": id + 1}}));
-    check(&first, Some(&again), r#"[".etag",".lag.ms"] certain"#);
+    check(&first, Some(&again), r#"[".etag",".lag.ms"] likely"#);
     again[0]["status"] = json!("closed");
-    check(&first, Some(&again), r#"[".etag",".lag.ms"] certain"#);
+    check(&first, Some(&again), r#"[".etag",".lag.ms"] likely"#);
     check(&first, Some(&first), "nothing");
 }
 
@@ -43,5 +43,5 @@ fn counters_within_lists_are_left_out_of_each_element_that_there_is() {
         7 => json!({"id": id, "assets": null}),
         _ => json!({"id": id, "assets": [{"name": "x", "download_count": count}]}),
     };
-    check(&rows(|id| item(id, 1)), Some(&rows(|id| item(id, 2))), r#"[".assets[]?.download_count"] certain"#);
+    check(&rows(|id| item(id, 1)), Some(&rows(|id| item(id, 2))), r#"[".assets[]?.download_count"] likely"#);
 }
