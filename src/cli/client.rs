@@ -1,5 +1,7 @@
 //! How commands ask the running service.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +19,7 @@ use crate::server::wire::{List, SLOWEST_ANSWER};
 use crate::telemetry::describe_error;
 
 /// Which service a command asks.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct ServiceOptions {
     /// The running service; by default the one that the configuration describes
     #[arg(long, value_name = "URL", env = "POLLHOOK_SERVER")]
@@ -37,16 +39,28 @@ pub struct ServiceClient {
 /// How many parts of a list are asked for before what was found is shown, however little.
 const MOST_PARTS: usize = 100;
 
+/// How long a service may take to say that it is there.
+const SOON: Duration = Duration::from_secs(2);
+
 const LARGEST_ANSWER: ByteSize = ByteSize::mebibytes(256);
 
 impl ServiceOptions {
     /// Returns the admin API that the options or the configuration name.
     pub fn connect(self, global: &Global) -> Result<ServiceClient, Failure> {
+        self.connect_with(|| Ok(global.load()?.server))
+    }
+
+    /// Returns the admin API that the options name, or else the one that is configured.
+    pub fn connect_as_configured(self, server: &Server) -> Result<ServiceClient, Failure> {
+        self.connect_with(|| Ok(server.clone()))
+    }
+
+    fn connect_with(self, configured: impl FnOnce() -> Result<Server, Failure>) -> Result<ServiceClient, Failure> {
         let given_token = self.token.map(Secret::new);
         let (base, token) = match self.server {
             Some(server) => (server, given_token),
             None => {
-                let server = global.load()?.server;
+                let server = configured()?;
                 (address(&server), given_token.or(server.token))
             }
         };
@@ -85,6 +99,19 @@ impl ServiceClient {
     /// written so that it is none of the path.
     pub fn path_of(connector: &ConnectorName, below: &str) -> String {
         format!("/v1/connectors/{}{below}", connector.as_str().replace('/', "%2F"))
+    }
+
+    /// Returns where the service is reached.
+    pub fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Tells whether anything answers there.
+    pub async fn is_running(&self) -> bool {
+        let Ok(url) = self.resource("/healthz") else { return false };
+        let request = HttpRequest { method: Method::GET, url, headers: HeaderMap::new(), body: Vec::new().into() };
+        let limits = Limits { deadline: SOON, body: BodyLimit::Keep(0) };
+        self.http.send(request, limits).await.is_ok()
     }
 
     /// Gets a resource; `query` is added to its path.

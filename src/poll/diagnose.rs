@@ -222,9 +222,10 @@ fn find_arrays(value: &Value, path: &str, level: usize, arrays: &mut Vec<(String
 /// Returns a member's name as a step of a path.
 fn step(name: &str) -> String {
     let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    match is_word && name.starts_with(|c: char| !c.is_ascii_digit()) {
-        true => format!(".{name}"),
-        false => format!(".[{}]", Value::from(name)),
+    if is_word && name.starts_with(|c: char| !c.is_ascii_digit()) {
+        format!(".{name}")
+    } else {
+        format!(".[{}]", Value::from(name))
     }
 }
 

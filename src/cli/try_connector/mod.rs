@@ -1,5 +1,6 @@
 //! `pollhook try`: one poll of a connector, without state.
 
+mod changes;
 mod found;
 mod request;
 mod stages;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::Global;
 use super::check::counted;
+use super::client::ServiceOptions;
 use super::failure::Failure;
 use super::output::{Colour, Output};
 use crate::clock::SystemClock;
@@ -22,6 +24,7 @@ use crate::model::item::Completeness;
 use crate::model::subscription::Subscription;
 use crate::poll::{self, FetchContext, Look, Tape};
 use crate::telemetry::Telemetry;
+use changes::Changes;
 use found::Found;
 use request::{Requests, Show};
 use stages::Stages;
@@ -51,10 +54,12 @@ pub struct TryArguments {
     /// Ask for an access token with the connector's refresh token, although that may be good for one use only
     #[arg(long)]
     use_refresh_token: bool,
+    #[command(flatten)]
+    service: ServiceOptions,
 }
 
 /// Polls a connector once and shows what it finds. Nothing is remembered and nothing is sent.
-pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
+pub async fn try_connector(mut arguments: TryArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     global.log.start(Some("warn"))?;
     let tape = tape(&arguments)?;
     let configuration = if arguments.replay.is_some() { without_secrets(global, output)? } else { global.load()? };
@@ -70,7 +75,7 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let mut context = FetchContext::new(http, clock.clone(), telemetry.clone()).with_hosts(configuration.hosts.clone());
     context.tape.clone_from(&tape);
     let mut look = poll::look(&connector, &context).await;
-    if let Some(key) = &arguments.item {
+    if let Some(key) = arguments.item.as_ref().filter(|_| !look.items.is_empty()) {
         bring_forward(&mut look, key)?;
     }
     let wanted = if arguments.show.is_some() { 1 } else { arguments.limit };
@@ -79,11 +84,19 @@ pub async fn try_connector(arguments: TryArguments, global: &Global, output: &mu
     let found = Found::new(&connector, &look, configuration.subscriptions.clone(), at, telemetry)?;
     let first = found.events.first().filter(|_| arguments.show.is_some());
     let requests = first.map(|(event, to)| Requests::new(event, to, &configuration.subscriptions, at));
+    let elapsed_millis = clock.monotonic().saturating_sub(began).as_millis();
+    let compares = arguments.show.is_none() && arguments.replay.is_none() && look.problem.is_none();
+    let service = std::mem::take(&mut arguments.service);
+    let changes = match service.connect_as_configured(&configuration.server) {
+        Ok(client) if compares => Some(Changes::ask(&client, &connector, &look).await),
+        _ => None,
+    };
     let shown = Shown {
         arguments: &arguments,
         connector: &connector,
         look: &look,
-        elapsed_millis: clock.monotonic().saturating_sub(began).as_millis(),
+        elapsed_millis,
+        changes,
         stages: Stages::new(&connector, &look, arguments.replay.is_some()),
         found,
         requests,
@@ -212,6 +225,7 @@ struct Shown<'a> {
     look: &'a Look,
     elapsed_millis: u128,
     stages: Stages,
+    changes: Option<Changes>,
     found: Found<'a>,
     requests: Option<Requests>,
 }
@@ -257,6 +271,9 @@ impl Shown<'_> {
             "warnings": self.look.warnings,
             "items": items,
         });
+        if let Some(changes) = &self.changes {
+            shown["changes"] = changes.json();
+        }
         if let Some(requests) = &self.requests {
             shown["would_send"] = requests.json();
         }
@@ -270,7 +287,7 @@ impl Shown<'_> {
             return Ok(());
         }
         self.found.print_pages(output)?;
-        self.stages.print(None, output)?;
+        self.stages.print(self.changes.as_ref(), output)?;
         if !self.look.items.is_empty() {
             output.line("")?;
             self.found.print_items(self.arguments.limit, output)?;
@@ -281,7 +298,17 @@ impl Shown<'_> {
         }
         output.line("")?;
         self.print_problem(output);
-        self.print_outcome(output)
+        self.print_outcome(output)?;
+        match self.found.events.first() {
+            Some((_, to)) if !to.is_empty() => {
+                let TryArguments { connector, replay, .. } = self.arguments;
+                let replay = replay.as_ref().map(|folder| format!(" --replay {}", folder.display()));
+                let replay = replay.unwrap_or_default();
+                let next = format!("the exact requests: pollhook try {connector}{replay} --show request");
+                output.line(output.paint(Colour::Dim, next))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn print_exactly(&self, show: Show, output: &mut Output) -> Result<(), Failure> {
@@ -304,7 +331,9 @@ impl Shown<'_> {
         }
         if let [warning, rest @ ..] = &self.look.warnings[..] {
             output.say(&format!("warning: {warning}"));
-            rest.iter().for_each(|sentence| output.note(sentence));
+            for sentence in rest {
+                output.note(sentence);
+            }
         }
         if let Some(truncation) = &self.look.truncation {
             output.say(&format!("not all pages were read: {truncation}"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::changes::Changes;
 use crate::cli::check::counted;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Colour, Output};
@@ -87,9 +88,12 @@ impl Stages {
         }
     }
 
-    /// Prints a line a stage, and `changes` as the last one.
-    pub fn print(&self, changes: Option<&str>, output: &mut Output) -> Result<(), Failure> {
-        let changes = changes.map(|changes| Stage("changes", None, changes.to_owned()));
+    /// Prints a line a stage, and the changes as the last one.
+    pub fn print(&self, changes: Option<&Changes>, output: &mut Output) -> Result<(), Failure> {
+        let changes = changes.map(|changes| {
+            let (text, is_dim) = changes.in_words();
+            Stage("changes", None, if is_dim { output.paint(Colour::Dim, text) } else { text })
+        });
         for Stage(name, took, result) in self.stages().into_iter().chain(changes) {
             let took = took.map(in_words).unwrap_or_default();
             let name = output.paint(Colour::Dim, format_args!("{name:<NAME$}"));

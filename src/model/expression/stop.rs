@@ -175,7 +175,9 @@ fn collect(term: &Term<&str>, paths: &mut Vec<String>) {
             }
         }
         Term::Call(name, arguments) if PASSED_ON.contains(name) => {
-            arguments.iter().for_each(|argument| collect(argument, paths));
+            for argument in arguments {
+                collect(argument, paths);
+            }
         }
         Term::Call("any" | "all", arguments) if arguments.len() == 2 => collect(&arguments[0], paths),
         _ => {}
@@ -194,9 +196,10 @@ fn written(path: &path::Path<Term<&str>>) -> Option<String> {
                     _ => break,
                 };
                 let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-                match is_word && !name.starts_with(|c: char| c.is_ascii_digit()) {
-                    true => text.push_str(&format!(".{name}")),
-                    false => bracketed(&mut text, &Value::from(name)),
+                if is_word && !name.starts_with(|c: char| c.is_ascii_digit()) {
+                    text.extend([".", name]);
+                } else {
+                    bracketed(&mut text, &Value::from(name));
                 }
             }
             PathPart::Index(Term::Num(position)) => bracketed(&mut text, position),
@@ -212,7 +215,7 @@ fn written(path: &path::Path<Term<&str>>) -> Option<String> {
 
 fn bracketed(text: &mut String, inside: &dyn std::fmt::Display) {
     let dot = if text.is_empty() { "." } else { "" };
-    text.push_str(&format!("{dot}[{inside}]"));
+    text.extend([dot, "[", &inside.to_string(), "]"]);
 }
 
 #[cfg(test)]
