@@ -11,7 +11,7 @@ use super::Global;
 use super::failure::Failure;
 use crate::config::Server;
 use crate::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, Limits, Method};
+use crate::http::{BodyLimit, HttpClient, HttpError, HttpRequest, HttpResponse, Limits, Method};
 use crate::model::id::ConnectorName;
 use crate::model::quantity::ByteSize;
 use crate::model::secret::Secret;
@@ -148,6 +148,12 @@ impl ServiceClient {
         Ok(list)
     }
 
+    /// Gets a resource that may not be there.
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        let response = self.exchange(Method::GET, self.resource(path)?, HeaderMap::new(), Vec::new()).await?;
+        if response.status == 404 { Ok(None) } else { self.understand(&response).map(Some) }
+    }
+
     /// Posts a request to a resource.
     pub async fn post<T: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<T, Failure> {
         self.post_once(path, request, None).await
@@ -185,9 +191,19 @@ impl ServiceClient {
         &self,
         method: Method,
         url: Url,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<T, Failure> {
+        self.understand(&self.exchange(method, url, headers, body).await?)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: Url,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<HttpResponse, Failure> {
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if !body.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -200,7 +216,10 @@ impl ServiceClient {
         }
         let request = HttpRequest { method, url, headers, body: body.into() };
         let limits = Limits { deadline: SLOWEST_ANSWER, body: BodyLimit::Refuse(LARGEST_ANSWER) };
-        let response = self.http.send(request, limits).await.map_err(|error| self.unreachable(&error))?;
+        self.http.send(request, limits).await.map_err(|error| self.unreachable(&error))
+    }
+
+    fn understand<T: DeserializeOwned>(&self, response: &HttpResponse) -> Result<T, Failure> {
         if (200..300).contains(&response.status) {
             let body = if response.body.is_empty() { b"null".as_slice() } else { &response.body };
             return serde_json::from_slice(body)

@@ -7,6 +7,7 @@ mod decide;
 mod deliveries;
 mod demo;
 mod events;
+mod explain;
 mod failure;
 mod init;
 mod listen;
@@ -89,6 +90,8 @@ enum Command {
     Deliveries(deliveries::DeliveriesArguments),
     /// Print the JSON Schema that editors complete configuration and connector files from
     Schema(schema::SchemaArguments),
+    /// Say why an item was or was not sent, stage by stage: in the source, seen, held, matched, delivered
+    Explain(explain::ExplainArguments),
     /// Queue deliveries again, or past events for a subscription that did not get them
     Replay(replay::ReplayArguments),
 }
@@ -129,6 +132,7 @@ fn dispatch(arguments: Arguments, output: &mut Output) -> Result<(), Failure> {
         Command::Events(arguments) => one_thread(events::events(arguments, &global, output)),
         Command::Deliveries(arguments) => one_thread(deliveries::deliveries(arguments, &global, output)),
         Command::Schema(arguments) => schema::schema(&arguments, output),
+        Command::Explain(arguments) => one_thread(explain::explain(arguments, &global, output)),
         Command::Replay(arguments) => one_thread(replay::replay(arguments, &global, output)),
     }
 }

@@ -63,7 +63,10 @@ impl Output {
     pub fn paragraph(&mut self, text: &str, indent: usize) -> Result<(), Failure> {
         let Some(width) = self.width else { return self.line(text) };
         let indent = " ".repeat(indent);
-        let options = textwrap::Options::new(width).subsequent_indent(&indent).break_words(false);
+        let options = textwrap::Options::new(width)
+            .subsequent_indent(&indent)
+            .break_words(false)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation);
         self.line(textwrap::fill(text, options))
     }
 

@@ -40,6 +40,17 @@ pub fn created_event(connector: &Connector, item: &Item, at: Timestamp) -> Resul
     event(connector, change, Subject { key: &item.key, value: Some(&item.record.value()), kept: None }, at)
 }
 
+/// Returns the event of an item's update, as a poll at that time would send it; `kept` is the item as it was.
+pub fn updated_event(
+    connector: &Connector,
+    item: &Item,
+    kept: Option<&RawValue>,
+    at: Timestamp,
+) -> Result<Event, EventError> {
+    let change = Change { kind: ChangeKind::Updated, reappeared: false };
+    event(connector, change, Subject { key: &item.key, value: Some(&item.record.value()), kept }, at)
+}
+
 /// Returns the event of a change.
 pub(super) fn event(
     connector: &Connector,

@@ -252,7 +252,8 @@ fn failed(setting: &'static str, expression: &Expression, error: ExpressionError
     ItemProblem::Expression { setting, expression: expression.source().to_owned(), error: error.message }
 }
 
-fn key(expressions: &[Expression], value: &Value) -> Result<String, ItemProblem> {
+/// Returns the key of an item's value.
+pub(super) fn key(expressions: &[Expression], value: &Value) -> Result<String, ItemProblem> {
     if let [expression] = expressions {
         return Ok(match &*key_part(expression, value)? {
             Value::String(text) => text.clone(),

@@ -12,7 +12,7 @@ use crate::model::cursor::{CursorInitial, CursorRules};
 use crate::model::item::{Completeness, PageMemory};
 use crate::model::pagination::{PagePosition, StopRule};
 use crate::model::time::Timestamp;
-use crate::store::{ConnectorState, Pass, RulesMemory};
+use crate::store::{Baseline, ConnectorState, Pass, RulesMemory};
 
 /// How old the last comparison becomes before pages are read although they seem unchanged. It bounds how long a
 /// server's wrong validators can hide a change.
@@ -202,8 +202,9 @@ impl<'a> Plan<'a> {
     /// Returns what a state becomes through a poll that read the source, whether it could be finished or not: what
     /// is remembered of how far the source was read.
     pub fn advance(&self, state: ConnectorState, ending: &Ending, watermark: &Watermark) -> ConnectorState {
+        let baseline = self.baseline(state.baseline);
         let largest = self.largest(watermark);
-        match ending {
+        let state = match ending {
             Ending::Complete | Ending::Known => self.read_through(state, ending, largest),
             Ending::Truncated { cause: Truncation::MaxPages { .. }, next } => {
                 self.cut_off(state, next.as_ref(), largest)
@@ -214,7 +215,22 @@ impl<'a> Plan<'a> {
                 ConnectorState { pass: None, baselined: state.baselined || !may_have_missed, ..state }
             }
             Ending::Partial(_) => self.broken_off(state, largest),
+        };
+        ConnectorState { baseline, ..state }
+    }
+
+    /// Returns which polls took what they found as seen, this one included.
+    fn baseline(&self, before: Option<Baseline>) -> Option<Baseline> {
+        let takes_as_seen = match self.footing {
+            Footing::Usual => false,
+            Footing::First => self.connector.changes.first_poll != FirstPoll::Send,
+            Footing::Rebaseline => true,
+        };
+        if !takes_as_seen {
+            return before;
         }
+        let from = before.filter(|_| self.pass.is_some()).map_or(self.at, |before| before.from);
+        Some(Baseline { from, until: self.at, is_first: self.footing == Footing::First })
     }
 
     fn read_through(&self, state: ConnectorState, ending: &Ending, largest: Option<String>) -> ConnectorState {

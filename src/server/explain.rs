@@ -10,7 +10,7 @@ use super::ServerState;
 use super::connectors::Named;
 use super::problem::Problem;
 use super::wire::{
-    ConnectorMemory, ItemMemory, LONGEST_LIST, MatchAnswer, MatchRequest, MatchView, RememberedAnswer,
+    ConnectorMemory, ItemMemory, LONGEST_LIST, MatchAnswer, MatchRequest, MatchVerdict, RememberedAnswer,
     RememberedRequest, RulesView, SeenMemory,
 };
 use crate::deliver;
@@ -51,6 +51,7 @@ pub async fn remembered(
         rules: connector.digest.into(),
         remembered_under: polls.as_ref().map(|state| state.digest.into()),
         is_baselined: polls.as_ref().is_some_and(|state| state.baselined),
+        baseline: polls.as_ref().and_then(|state| state.baseline),
         items: polls.as_ref().map_or(0, |state| state.items),
         hold: polls.and_then(|state| state.hold),
         last_poll,
@@ -132,21 +133,14 @@ pub async fn matching(
 
 async fn verdicts(state: &ServerState, event: &Event) -> Result<MatchAnswer, Problem> {
     let present = state.registry.present();
-    let mut answers = present.explain(event);
-    let count = answers.len();
-    answers.sort_by(|(one, first), (other, second)| (first.is_err(), &one.name).cmp(&(second.is_err(), &other.name)));
-    let mut data = Vec::new();
-    for (subscription, answer) in answers.into_iter().take(LONGEST_LIST) {
-        let disabled = match &answer {
-            Ok(()) => {
-                let lane = state.store.lane_state(&subscription.name).await?;
-                deliver::disabled(subscription, &lane).cloned()
-            }
-            Err(_) => None,
-        };
-        data.push(MatchView::new(subscription, &answer, disabled));
+    let mut answer = MatchAnswer::new(present.explain(event), LONGEST_LIST);
+    for view in answer.data.iter_mut().filter(|view| view.verdict == MatchVerdict::Matches) {
+        if let Some(subscription) = present.get(&view.subscription) {
+            let lane = state.store.lane_state(&subscription.name).await?;
+            view.disabled = deliver::disabled(subscription, &lane).cloned();
+        }
     }
-    Ok(MatchAnswer { left_out: count - data.len(), data })
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub use deliveries::{
 pub use history::{DeliveryQuery, DeliveryStateName, EventQuery, HistoryStore, LaneCounts, Page, Pruned, Retention};
 pub use polls::{POLLS_KEPT, PollCommit, PollLease, PollPart, PollStore, SeenSelection, SeenUpdate};
 pub use replays::{Candidate, CreatedReplay, LARGEST_REPLAY_STEP, LookBounds, ReplayLook, ReplayStep, ReplayStore};
-pub use state::{ConnectorState, Hold, Pass, RulesMemory};
+pub use state::{Baseline, ConnectorState, Hold, Pass, RulesMemory};
 pub use subscriptions::{StoredSubscription, SubscriptionStore};
 
 use deliveries::{cannot_be_joined, is_turn_of_retries};

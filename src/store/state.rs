@@ -29,6 +29,9 @@ pub struct ConnectorState {
     pub is_silent: bool,
     /// Whether the first poll is done: until then, what is found is treated as its find.
     pub baselined: bool,
+    /// When what was found was last taken as seen instead of being sent; `None` if it never was, or before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// The watermark that an incremental API is asked from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
@@ -110,6 +113,25 @@ impl Pass {
     }
 }
 
+/// The polls that took what they found as seen, without an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// When the first of them began.
+    pub from: Timestamp,
+    /// When the last of them began.
+    pub until: Timestamp,
+    /// Whether they were the first polls of the connector.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_first: bool,
+}
+
+impl Baseline {
+    /// Tells whether what was first seen then, in whole seconds, may have been taken as seen.
+    pub fn covers(&self, first_seen: Timestamp) -> bool {
+        (self.from.as_seconds()..=self.until.as_seconds()).contains(&first_seen.as_seconds())
+    }
+}
+
 /// Changes that wait for somebody to approve, drop or baseline them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
@@ -143,6 +165,7 @@ impl ConnectorState {
             changed_at: None,
             is_silent: false,
             baselined: false,
+            baseline: None,
             cursor: None,
             pages: Vec::new(),
             digest,

@@ -154,7 +154,8 @@ fn without_secrets(global: &Global, output: &mut Output) -> Result<Configuration
     Ok(configuration)
 }
 
-fn uses_refresh_token(connector: &Connector) -> bool {
+/// Tells whether asking the source may use up what the service asks with.
+pub(super) fn uses_refresh_token(connector: &Connector) -> bool {
     matches!(&connector.auth, Some(Auth::OAuth2(oauth2)) if matches!(oauth2.grant, OAuth2Grant::RefreshToken(_)))
 }
 
@@ -189,7 +190,8 @@ fn save(tape: &Tape, folder: &Path, arguments: &TryArguments, output: &mut Outpu
     said.iter().try_for_each(|line| output.line(line))
 }
 
-fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Failure> {
+/// Returns the connector with this name; of one with `each`, its first element.
+pub(super) fn find(configuration: &Configuration, name: &str) -> Result<Arc<Connector>, Failure> {
     let connectors = &configuration.connectors;
     let is_named = |connector: &&Arc<Connector>| connector.name.as_str() == name;
     let is_element = |connector: &&Arc<Connector>| connector.events_as.as_str() == name;

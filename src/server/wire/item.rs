@@ -1,5 +1,7 @@
 //! What is remembered of items and who would be told of them, as the API shows it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::change::ChangeKind;
@@ -12,7 +14,7 @@ use crate::model::pattern::Pattern;
 use crate::model::poll_record::PollRecord;
 use crate::model::subscription::{Matching, Mismatch, Subscription};
 use crate::model::time::Timestamp;
-use crate::store::{ConnectorState, Disabled, Hold, RulesMemory};
+use crate::store::{Baseline, ConnectorState, Disabled, Hold, RulesMemory};
 
 /// Which items are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,9 @@ pub struct ConnectorMemory {
     pub remembered_under: Option<RulesView>,
     /// Whether the first poll is done.
     pub is_baselined: bool,
+    /// When what was found was last taken as seen instead of being sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// How many items the source had when items were last compared.
     pub items: u64,
     /// Set while changes wait for approval.
@@ -182,7 +187,7 @@ pub struct MatchRequest {
 /// Who wants an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MatchAnswer {
-    /// Those that want it first, and then the others, each by name.
+    /// Those that want it first, then those that come nearest to that, each by name.
     pub data: Vec<MatchView>,
     /// How many subscriptions there are beside these: they do not fit into the answer.
     #[serde(default, skip_serializing_if = "is_none")]
@@ -223,9 +228,24 @@ pub enum MatchVerdict {
     OtherConnectors,
 }
 
+impl MatchAnswer {
+    /// Returns what is shown of these answers, so many at most: those that want the event first, then those that come
+    /// nearest to that, each by name. Whether a subscription is disabled is not said.
+    pub fn new(mut answers: Vec<(&Arc<Subscription>, Result<(), Mismatch>)>, most: usize) -> Self {
+        let place = |(subscription, answer): &(&Arc<Subscription>, Result<(), Mismatch>)| {
+            (MatchVerdict::from(answer), subscription.name.clone())
+        };
+        answers.sort_by_cached_key(place);
+        let left_out = answers.len().saturating_sub(most);
+        let views = answers.iter().take(most).map(|(subscription, answer)| MatchView::new(subscription, answer));
+        Self { data: views.collect(), left_out }
+    }
+}
+
 impl MatchView {
     /// Returns what is shown of a subscription that gave this answer.
-    pub fn new(subscription: &Subscription, answer: &Result<(), Mismatch>, disabled: Option<Disabled>) -> Self {
+    /// Whether it is disabled is not said.
+    pub fn new(subscription: &Subscription, answer: &Result<(), Mismatch>) -> Self {
         let Matching { connectors, events, filter } = &subscription.matching;
         let patterns = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect::<Vec<_>>().join(", ");
         let redacted = |text: &str| subscription.redactor.redact(text);
@@ -241,7 +261,7 @@ impl MatchView {
             Err(Mismatch::FilterFailed(error)) => Some(redacted(&error.message)),
             _ => None,
         };
-        Self { subscription: subscription.name.clone(), verdict, wanted, error, disabled }
+        Self { subscription: subscription.name.clone(), verdict, wanted, error, disabled: None }
     }
 }
 
