@@ -155,7 +155,7 @@ fn a_configuration_with_mistakes_is_no_hindrance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_can_be_tried_before_it_is_used() {
-    let source = Source::start(|request| match request.header("authorization").as_deref() {
+    let source = Source::start(|request| match request.header("authorization") {
         Some("Bearer hunter2hunter2") => Reply::json(r#"[{"id":1,"tag":"v1"},{"id":2,"tag":"v2"}]"#),
         _ => Reply::of(401, "who are you?"),
     })

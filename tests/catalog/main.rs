@@ -71,13 +71,13 @@ fn missing_in(template: &CatalogTemplate) -> Vec<String> {
     let mut missing = Vec::new();
     let mut need = |is_there: bool, what: &str| {
         if !is_there {
-            missing.push(what.to_owned())
+            missing.push(what.to_owned());
         }
     };
     need(template.title.as_ref().is_some_and(|title| !title.is_empty()), "no `title`");
     need(template.homepage.as_ref().is_some_and(|homepage| homepage.starts_with("https://")), "no `homepage`");
     need(!template.topics.is_empty(), "no `topics`");
-    need(template.text.lines().any(|line| line.starts_with('#')), "no comment that says which habits are left out");
+    need(template.text.lines().any(|line| line.starts_with("# ")), "no comment that says which habits are left out");
     let scheduled = ["every", "schedule"].iter().any(|key| {
         template.text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')))
     });

@@ -127,15 +127,16 @@ async fn problems_of(fixture: &Fixture, http: &HttpClient) -> Vec<String> {
         problems.push("the second answers make other changes each time that they are polled".to_owned());
     }
 
-    if std::env::var_os("UPDATE_FIXTURES").is_some() {
+    let mut wanted = expected.changes.clone();
+    wanted.sort();
+    let is_as_expected = items == expected.items && changes == wanted;
+    if std::env::var_os("UPDATE_FIXTURES").is_some() && !is_as_expected {
         fixture.update(&Expected { items, changes, ..expected });
         return problems;
     }
     if items != expected.items {
         problems.push(format!("expected are {:#?}\nbut there are {items:#?}", expected.items));
     }
-    let mut wanted = expected.changes.clone();
-    wanted.sort();
     if changes != wanted {
         problems.push(format!("expected are {wanted:?}\nbut there are {changes:?}"));
     }

@@ -160,17 +160,12 @@ fn shown_address(template: &str) -> String {
     let conditions: String =
         template.split("{%").map(|part| part.split_once("%}").map_or(part, |(_, rest)| rest)).collect();
     let mut parts = conditions.split("{{");
-    let mut shown = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
+    let before = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| {
         let (inside, rest) = part.split_once("}}").unwrap_or((part, ""));
-        match inside.trim().strip_prefix("params.") {
-            Some(param) => {
-                let name: String = param.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                shown.push_str(&format!("{{{name}}}"));
-            }
-            None => shown.push_str(&format!("{{{{{inside}}}}}")),
-        }
-        shown.push_str(rest);
-    }
-    shown
+        let Some(param) = inside.trim().strip_prefix("params.") else { return format!("{{{{{inside}}}}}{rest}") };
+        let name: String = param.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        format!("{{{name}}}{rest}")
+    });
+    std::iter::once(before).chain(rest).collect()
 }

@@ -8,17 +8,16 @@ use crate::config::{CatalogTemplate, Param};
 /// it as comments.
 pub fn snippet(template: &CatalogTemplate) -> String {
     let name = &template.name;
-    let mut text = format!("[connectors.{name}]\nuse = {}\n", toml(&Value::from(name.as_str())));
-    if template.params.is_empty() {
-        return text;
+    let mut lines = vec![format!("[connectors.{name}]"), format!("use = {}", toml(&Value::from(name.as_str())))];
+    if !template.params.is_empty() {
+        lines.extend([String::new(), format!("[connectors.{name}.params]")]);
     }
-    text.push_str(&format!("\n[connectors.{name}.params]\n"));
     let widest = template.params.iter().map(|param| param.name.len()).max().unwrap_or(0);
-    for param in &template.params {
+    lines.extend(template.params.iter().map(|param| {
         let comment = if param.default.is_some() { "# " } else { "" };
-        text.push_str(&format!("{comment}{:widest$} = {}\n", param.name, value(template, param)));
-    }
-    text
+        format!("{comment}{:widest$} = {}", param.name, value(template, param))
+    }));
+    lines.join("\n") + "\n"
 }
 
 /// Returns the environment variable that a secret param of a template would be in: `GITHUB_TOKEN`.
