@@ -38,7 +38,7 @@ pub(super) fn read(answer: &Answer) -> Result<Read, Undiscovered> {
     match by_itself {
         Ok((ResponseFormat::Json, value)) if is_json_feed(&value) => {
             let because = "it says so itself, though its `Content-Type` does not";
-            said(answer, ResponseFormat::Feed, "a JSON Feed", because)
+            said(answer, &ResponseFormat::Feed, "a JSON Feed", because)
                 .ok_or_else(|| Undiscovered::Unreadable("it is no valid JSON Feed".to_owned()))
         }
         Ok((ResponseFormat::Csv(_), value)) => Ok(of_csv(answer, CsvRules::default(), value, &[])),
@@ -61,10 +61,9 @@ pub(super) fn read(answer: &Answer) -> Result<Read, Undiscovered> {
 fn otherwise(answer: &Answer) -> Option<Read> {
     let ndjson = said(
         answer,
-        ResponseFormat::Ndjson,
+        &ResponseFormat::Ndjson,
         "NDJSON",
-        "each of its lines is a JSON value, though its \
-                      `Content-Type` does not say so",
+        "each of its lines is a JSON value, though its `Content-Type` does not say so",
     );
     let has_rows =
         |read: &Read| read.value.as_array().is_some_and(|rows| rows.len() >= 2 && rows.iter().all(Value::is_object));
@@ -76,23 +75,21 @@ fn otherwise(answer: &Answer) -> Option<Read> {
         .get(CONTENT_TYPE)
         .is_some_and(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase().contains("csv"));
     let format = || Setting::new("response.format", "csv");
-    let tables = std::iter::once(None).chain(DELIMITERS.into_iter().map(Some));
-    tables
-        .filter_map(|delimiter| {
-            let rules = CsvRules { delimiter, columns: None };
-            let (_, value) =
-                value_of(Some(&ResponseFormat::Csv(rules.clone())), Some(&answer.url), None, &answer.body).ok()?;
-            let columns = value.as_array()?.first()?.as_object()?;
-            let are_names = columns.keys().all(|name| name.len() <= 100 && !name.contains(['{', '}', '<', '>', '\n']));
-            (columns.len() >= 2 && are_names).then_some(())?;
-            let settings = match delimiter {
-                None => vec![format()],
-                Some(delimiter) => vec![Setting::new("response.csv.delimiter", char::from(delimiter).to_string())],
-            };
-            let settings = if says_csv && delimiter.is_none() { Vec::new() } else { settings };
-            Some(of_csv(answer, rules, value, &settings))
-        })
-        .next()
+    let mut tables = std::iter::once(None).chain(DELIMITERS.into_iter().map(Some));
+    tables.find_map(|delimiter| {
+        let rules = CsvRules { delimiter, columns: None };
+        let (_, value) =
+            value_of(Some(&ResponseFormat::Csv(rules.clone())), Some(&answer.url), None, &answer.body).ok()?;
+        let columns = value.as_array()?.first()?.as_object()?;
+        let are_names = columns.keys().all(|name| name.len() <= 100 && !name.contains(['{', '}', '<', '>', '\n']));
+        (columns.len() >= 2 && are_names).then_some(())?;
+        let settings = match delimiter {
+            None => vec![format()],
+            Some(delimiter) => vec![Setting::new("response.csv.delimiter", char::from(delimiter).to_string())],
+        };
+        let settings = if says_csv && delimiter.is_none() { Vec::new() } else { settings };
+        Some(of_csv(answer, rules, value, &settings))
+    })
 }
 
 /// Returns a table, whose first line may be values instead of names.
@@ -125,12 +122,12 @@ fn of_csv(answer: &Answer, rules: CsvRules, value: Value, settings: &[Setting]) 
 }
 
 /// Reads an answer in a format that a connector has to name.
-fn said(answer: &Answer, format: ResponseFormat, found: &str, because: &str) -> Option<Read> {
+fn said(answer: &Answer, format: &ResponseFormat, found: &str, because: &str) -> Option<Read> {
     let word = match format {
         ResponseFormat::Feed => "feed",
         _ => "ndjson",
     };
-    let (format, value) = value_of(Some(&format), Some(&answer.url), None, &answer.body).ok()?;
+    let (format, value) = value_of(Some(format), Some(&answer.url), None, &answer.body).ok()?;
     let finding = finding(found, vec![Setting::new("response.format", word)], Sureness::Certain, because);
     Some(Read { format, value, finding, items: None })
 }

@@ -50,16 +50,16 @@ pub(super) fn find(page: &Page<'_>, requests: u64) -> Finding {
         let every = step(Duration::from_secs(between).max(USUAL).max(rest.unwrap_or_default()));
         let requests_word = if quota.requests == 1 { "request" } else { "requests" };
         let said = format!("{} {requests_word} in {}", quota.requests, format_duration(quota.window));
-        let (said_where, sureness) = if quota.is_told {
-            ("the answer says so", Sureness::Certain)
+        let said_where = if quota.is_told {
+            "the answer says so"
         } else {
-            ("the answer says how many, and the time is taken from when they are renewed", Sureness::Likely)
+            "the answer says how many, and the time is taken from when they are renewed"
         };
         let because = match requests {
             1 => format!("{said_where}; others may use the same budget"),
             requests => format!("{said_where}; a poll takes about {requests} requests"),
         };
-        (every, said, sureness, because)
+        (every, said, Sureness::Certain, because)
     } else if let Some(rest) = rest {
         let because = "the answer says that it stands for so long".to_owned();
         (step(rest.max(USUAL)), format_duration(rest), Sureness::Certain, because)
@@ -255,9 +255,9 @@ mod tests {
         // GitHub, without and with a token.
         let github =
             |limit| [("x-ratelimit-limit", limit), ("x-ratelimit-reset", "1795177800"), ("x-ratelimit-remaining", "9")];
-        check(&github("60"), "60 requests in 1h: every=5m", Likely);
-        check(&github("5000"), "5000 requests in 1h: every=5m", Likely);
-        check_with(&github("60"), json!([]), 10, "60 requests in 1h: every=1h", Likely);
+        check(&github("60"), "60 requests in 1h: every=5m", Certain);
+        check(&github("5000"), "5000 requests in 1h: every=5m", Certain);
+        check_with(&github("60"), json!([]), 10, "60 requests in 1h: every=1h", Certain);
         // The IETF's drafts.
         check(
             &[("ratelimit-policy", "\"burst\";q=100;w=60,\"daily\";q=100;w=86400")],
@@ -274,17 +274,17 @@ mod tests {
             "100 requests in 1h: every=5m limits.rate=50/h",
             Certain,
         );
-        check(&[("ratelimit-limit", "2000"), ("ratelimit-reset", "37")], "2000 requests in 1m: every=5m", Likely);
+        check(&[("ratelimit-limit", "2000"), ("ratelimit-reset", "37")], "2000 requests in 1m: every=5m", Certain);
         // Others.
         check(
             &[("x-rate-limit-limit", "15"), ("x-rate-limit-reset", "1795176800")],
             "15 requests in 1h: every=30m",
-            Likely,
+            Certain,
         );
         check(
             &[("x-ratelimit-limit", "20"), ("x-ratelimit-reset-after", "0.64")],
             "20 requests in 1m: every=5m",
-            Likely,
+            Certain,
         );
         check(
             &[("x-ratelimit-limit-minute", "30"), ("x-ratelimit-remaining-minute", "29")],
@@ -299,7 +299,7 @@ mod tests {
         check(
             &[("x-ratelimit-limit", "1"), ("x-ratelimit-reset", "1795176000000")],
             "1 request in 1h: every=1h",
-            Likely,
+            Certain,
         );
     }
 

@@ -67,8 +67,8 @@ struct Reading {
 pub(super) fn read(answer: &Answer) -> Result<Found, Undiscovered> {
     let outline = outline(&answer.url, answer).map_err(Undiscovered::Unreadable)?;
     let tree = Tree::of(&outline);
-    let readings = table::readings(&tree).into_iter().chain(groups::readings(&tree));
-    let found = readings.filter_map(|reading| reading.on(answer)).next();
+    let mut readings = table::readings(&tree).into_iter().chain(groups::readings(&tree));
+    let found = readings.find_map(|reading| reading.on(answer));
     found.ok_or_else(|| Undiscovered::Unreadable(tree.why_nothing().to_owned()))
 }
 

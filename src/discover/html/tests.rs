@@ -65,7 +65,7 @@ fn it_loads(draft: &Draft) {
     let path = folder.path().join("config.toml");
     let mut text = "[connectors.x]\nrequest.url = \"https://site.example/news/\"\n".to_owned();
     for Setting { path, value } in draft.findings.iter().flat_map(|finding| &finding.settings) {
-        text.push_str(&format!("{path} = {}\n", toml(value)));
+        text.extend([path.as_str(), " = ", &toml(value), "\n"]);
     }
     std::fs::write(&path, &text).expect("a file");
     if let Err(mistakes) = crate::config::load(&path, &crate::config::Environment::default()) {
@@ -93,7 +93,7 @@ fn a_list_without_classes_is_found_by_what_it_is_in() {
         "<ul id='releases'>{}</ul>",
         repeated(12, "<li><a href='/release/1.#'>Release 1.# of the product</a> on a good day</li>")
     );
-    check(&page(&list), r##"#releases > li (12) {"url":{"select":"a","attribute":"href"},"title":"a"} key .url"##);
+    check(&page(&list), r#"#releases > li (12) {"url":{"select":"a","attribute":"href"},"title":"a"} key .url"#);
 }
 
 #[test]
@@ -145,6 +145,23 @@ fn items_without_links_have_an_id_or_their_title() {
         "<div class='incident' data-id='x#'><h4>Incident #</h4><p>It was solved on day # of this month.</p></div>",
     );
     check(&page(&incidents), r#"div.incident (4) {"id":{"attribute":"data-id"},"title":"h4","text":"p"} key .id"#);
+}
+
+#[test]
+fn a_link_to_the_second_page_tells_how_pages_are_numbered() {
+    let list =
+        format!("<ul id='releases'>{}</ul>", repeated(10, "<li><a href='/release/1.#'>Release 1.# of it</a></li>"));
+    let paging = |body: &str| {
+        let draft = draft(body);
+        it_loads(&draft);
+        let finding = draft.about(About::Paging).expect("it is told").clone();
+        let settings = finding.settings.iter().map(|setting| format!("{}={}", setting.path, setting.value));
+        (settings.collect::<Vec<_>>().join(" "), finding.sureness)
+    };
+    let numbered = "pagination.page.param=\"page\" pagination.page.stop=\"known\"".to_owned();
+    assert_eq!(paging(&page(&list)), (numbered, Sureness::Likely));
+    let without = page(&list).replace("?page=", "/elsewhere?page=");
+    assert_eq!(paging(&without), (String::new(), Sureness::Likely));
 }
 
 #[test]

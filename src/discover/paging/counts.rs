@@ -77,7 +77,7 @@ const OFFSETS: [&str; 8] =
     ["offset", "startat", "startindex", "start", "skip", "firstresult", "startrecord", "startposition"];
 
 /// What addresses number their pages with.
-const PAGE_PARAMS: [&str; 12] = [
+pub(super) const PAGE_PARAMS: [&str; 12] = [
     "page",
     "_page",
     "paged",

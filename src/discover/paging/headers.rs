@@ -54,7 +54,7 @@ pub(super) fn link_of_last(signs: &Signs<'_>) -> Option<Proposal> {
         );
     }
     let has_more_pages = whole(&signs.header("x-wp-totalpages")?.into())? > 1;
-    let because = if has_more_pages { "".to_owned() } else { format!(", and there is one page now: {LAST}") };
+    let because = if has_more_pages { String::new() } else { format!(", and there is one page now: {LAST}") };
     Some(proposal.because(Likely, format!("WordPress names the next page there{because}")))
 }
 

@@ -74,7 +74,11 @@ pub(super) fn find(page: &Page<'_>, listing: &Listing) -> Paging {
     let signs = Signs::of(page, listing);
     let total = counts::total(&signs).map(|(_, total)| total);
     let pages = counts::pages(&signs).or_else(|| headers::last_page(&signs));
-    let proposal = if matches!(page.format, ResponseFormat::Feed) { next::of_feed(&signs) } else { signs.proposal() };
+    let proposal = match &page.format {
+        ResponseFormat::Feed => next::of_feed(&signs),
+        ResponseFormat::Html(_) => headers::link(&signs).or_else(|| next::of_html(&signs, &page.answer.body)),
+        _ => signs.proposal(),
+    };
     match proposal {
         Some(proposal) => {
             let style = proposal.style;
@@ -113,9 +117,8 @@ impl Paging {
         }
         settings.retain(|setting| setting.path != format!("pagination.{style}"));
         settings.push(setting);
-        self.finding
-            .because
-            .push_str(&format!("; a poll stops where nothing is new, since the newest come first by `{field}`"));
+        let because = ["; a poll stops where nothing is new, since the newest come first by `", field, "`"];
+        self.finding.because.extend(because);
         self.stops = true;
     }
 }

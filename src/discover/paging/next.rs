@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::headers::is_reached;
-use super::signs::{Member, address, is_nothing, step};
-use super::{LAST, Proposal, Signs};
+use super::signs::{Member, address, is_nothing, parameters, step};
+use super::{LAST, Proposal, Signs, counts};
 use crate::discover::Sureness::{self, Certain, Likely};
 use crate::discover::path::plain;
+use crate::poll::outline_of;
 
 /// The plain names of members that hold nothing but the address of the next page.
 const EXACT: [&str; 15] = [
@@ -108,6 +109,25 @@ pub(super) fn of_feed(signs: &Signs<'_>) -> Option<Proposal> {
     let found = format!("`.feed.next`, {}", next.path());
     let because = "the feed names its next page, and a poll stops at the first one of which nothing is new";
     Some(Proposal::new("next_url", found).key("value", ".feed.next").key("stop", "known").because(Likely, because))
+}
+
+/// Returns the style of a page for people that links to the page after it by a number.
+pub(super) fn of_html(signs: &Signs<'_>, content: &[u8]) -> Option<Proposal> {
+    let outline = outline_of(Some(signs.url), None, content).ok()?;
+    let base = outline.base.as_ref().unwrap_or(signs.url);
+    let targets = outline.elements.iter().filter(|element| matches!(element.name.as_str(), "a" | "link"));
+    let mut targets = targets.filter_map(|element| base.join(element.attribute("href")?.trim()).ok());
+    let param = targets.find_map(|target| {
+        let is_same_list = target.path() == signs.url.path() && target.origin() == signs.url.origin();
+        let numbers = counts::PAGE_PARAMS.into_iter().filter(|param| {
+            let next = signs.asked(param).map_or(Some(2), |number| number.parse::<u64>().ok().map(|number| number + 1));
+            next.is_some_and(|next| parameters(&target).contains(&((*param).to_owned(), next.to_string())))
+        });
+        if is_same_list { numbers.into_iter().next() } else { None }
+    })?;
+    let because = "it links to the page after it, and a poll stops at the first one of which nothing is new";
+    let proposal = Proposal::new("page", format!("pages numbered by `{param}`"));
+    Some(proposal.key("param", param).key("stop", "known").because(Likely, because))
 }
 
 fn proposal(signs: &Signs<'_>, path: &str, next: &Url) -> Proposal {

@@ -35,7 +35,7 @@ fn it_loads(url: &str, finding: &Finding) {
     for Setting { path, value } in &finding.settings {
         let value =
             if value.as_object().is_some_and(serde_json::Map::is_empty) { "{}".to_owned() } else { value.to_string() };
-        text.push_str(&format!("{path} = {value}\n"));
+        text.extend([path.as_str(), " = ", &value, "\n"]);
     }
     std::fs::write(&path, &text).expect("a file");
     if let Err(mistakes) = load(&path, &Environment::default()) {
@@ -275,7 +275,7 @@ fn an_address_for_people_gets_the_extension_that_was_asked_for() {
 #[test]
 fn tokens_lead_on() {
     let check = |url: &str, items: &str, body: Value, expected: &str, sureness: Sureness| {
-        check(url, items, body, expected, sureness)
+        check(url, items, body, expected, sureness);
     };
     let both = |token: &str, param: &str| format!("cursor.token = {token}; cursor.param = {param}");
     check(
@@ -415,7 +415,7 @@ fn tokens_that_are_always_there_need_a_sign_of_the_end() {
 #[test]
 fn pages_are_counted() {
     let check = |url: &str, items: &str, body: Value, expected: &str, sureness: Sureness| {
-        check(url, items, body, expected, sureness)
+        check(url, items, body, expected, sureness);
     };
     let tmdb = json!({"page": 1, "results": "@", "total_pages": 500, "total_results": 10000});
     check(HOME, ".results[]", tmdb.clone(), "page.param = page; page.total_pages = .total_pages", Likely);
@@ -470,7 +470,7 @@ fn pages_are_counted() {
 #[test]
 fn offsets_are_counted() {
     let check = |url: &str, items: &str, body: Value, expected: &str, sureness: Sureness| {
-        check(url, items, body, expected, sureness)
+        check(url, items, body, expected, sureness);
     };
     let jira = json!({"expand": "schema", "startAt": 0, "maxResults": 30, "total": 90, "issues": "@"});
     check(HOME, ".issues[]", jira, "offset.param = startAt; offset.size = 30; offset.total = .total", Likely);
