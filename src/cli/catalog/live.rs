@@ -53,6 +53,9 @@ pub async fn test(
         try_connector::show(&connector, &look, Vec::new(), limit, output)?;
         if let Some(problem) = &look.problem {
             output.error(&problem.to_string());
+            for sentence in &look.explanation {
+                output.note(sentence);
+            }
         }
         if !look.items.is_empty() {
             let (items, pages) = (counted(look.items.len(), "item"), counted(look.pages.len(), "page"));
