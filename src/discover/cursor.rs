@@ -165,7 +165,7 @@ fn date(listing: &Listing, ignored: &[String], known: &[Parameter]) -> Option<Fi
     if let [Some(asked), Some(given)] = forms
         && asked != given
     {
-        because.push_str(&format!(", but with {asked} where the items have {given}"));
+        because = format!("{because}, but with {asked} where the items have {given}");
         sureness = Sureness::Doubtful;
     }
     if best.tells == Tells::Creation {

@@ -85,7 +85,7 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
         },
     };
     if let Some(rival) = rival {
-        because.push_str(&format!("; `{}` could be meant as well", rival.expression()));
+        because = format!("{because}; `{}` could be meant as well", rival.expression());
         return (Sureness::Doubtful, because);
     }
     let sureness = match best.kind {
@@ -124,7 +124,7 @@ fn convention(value: &Value, best: &Candidate) -> Option<&'static str> {
         ["results"] if has("last_seq") => Some("CouchDB"),
         ["entry"] if value["resourceType"] == "Bundle" => Some("FHIR"),
         ["data", "children"] if value["kind"] == "Listing" => Some("Reddit"),
-        ["data", .., "nodes"] | ["data", .., "edges"] => Some("GraphQL"),
+        ["data", .., "nodes" | "edges"] => Some("GraphQL"),
         ["items"] if has("metadata") && has("apiVersion") => Some("Kubernetes"),
         ["query", _] if has("batchcomplete") || has("continue") => Some("MediaWiki"),
         _ => None,

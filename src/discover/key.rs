@@ -97,7 +97,10 @@ fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>
 fn list_name(expression: &str) -> String {
     let name = expression.trim_end_matches("[]").rsplit('.').find(|name| *name != "node").unwrap_or_default();
     let name = super::path::plain(name);
-    name.strip_suffix("ies").map(|stem| format!("{stem}y")).unwrap_or_else(|| name.trim_end_matches('s').to_owned())
+    match name.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => name.trim_end_matches('s').to_owned(),
+    }
 }
 
 fn is_keylike(value: &Value) -> bool {
@@ -269,11 +272,11 @@ fn of_candidate(candidate: &Candidate<'_>, count: usize, later: Option<&Listing>
     match (later.map(|later| later.rows.len()), candidate.shared) {
         (Some(_), Some(0)) => because.push_str(", but the second answer has none of them"),
         (Some(_), Some(shared)) if shared == count => because.push_str(", and the same in both answers"),
-        (Some(_), Some(shared)) => because.push_str(&format!(", and {shared} of them are in both answers")),
+        (Some(_), Some(shared)) => because = format!("{because}, and {shared} of them are in both answers"),
         _ => {}
     }
     if let Some(against) = candidate.against {
-        because.push_str(&format!(", but {against}"));
+        because = format!("{because}, but {against}");
     } else if sureness == Sureness::Doubtful && count > 1 && !is_lost {
         because.push_str(", but its name does not say that it stays so");
     }

@@ -196,7 +196,7 @@ fn share_a_parameter(cursor: &Finding, paging: &Finding) -> bool {
     }
     let params = cursor.settings.iter().filter_map(|setting| setting.path.strip_prefix("request.query."));
     let mut params = params.filter(|param| {
-        let carries = |setting: &Setting| setting.path.ends_with(".param") && setting.value == *param;
+        let carries = |setting: &Setting| setting.path.rsplit('.').next() == Some("param") && setting.value == *param;
         paging.settings.iter().any(carries)
     });
     params.next().is_some()

@@ -75,10 +75,14 @@ fn note_addresses<'v>(value: &'v Value, level: usize, addresses: &mut Vec<&'v st
             addresses.push(text);
         }
         Value::Object(members) if level < MOST_LEVELS && addresses.len() < MOST_ADDRESSES => {
-            members.values().for_each(|member| note_addresses(member, level + 1, addresses));
+            for member in members.values() {
+                note_addresses(member, level + 1, addresses);
+            }
         }
         Value::Array(elements) if level < MOST_LEVELS && elements.len() <= MOST_ELEMENTS => {
-            elements.iter().for_each(|element| note_addresses(element, level + 1, addresses));
+            for element in elements {
+                note_addresses(element, level + 1, addresses);
+            }
         }
         _ => {}
     }

@@ -166,7 +166,7 @@ impl Survey {
         }
         for candidate in &mut candidates {
             if candidate.kind != Kind::Document {
-                candidate.score += 20 * candidate.bytes as i64 / bytes.max(1) as i64;
+                candidate.score += points(20 * candidate.bytes / bytes.max(1));
             }
         }
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.score));
@@ -292,7 +292,7 @@ impl Walk {
 
     /// Returns what speaks for a place by itself: how it is called, and how deep it lies.
     fn placing(&self) -> i64 {
-        let deep = 2 * self.path.0.len() as i64;
+        let deep = points(2 * self.path.0.len());
         let is_bad = self.path.names().any(|name| BAD_NAMES.contains(&&*plain(name)));
         let is_poor = self.path.names().any(|name| POOR_NAMES.contains(&&*plain(name)));
         let name = if is_bad {
@@ -428,9 +428,13 @@ fn table(members: &Map<String, Value>) -> Option<(Path, &str)> {
 /// Returns what speaks for an object being the only item itself.
 fn document_score(members: &Map<String, Value>) -> i64 {
     let is_scalar = |value: &&Value| !value.is_array() && !value.is_object() && !value.is_null();
-    let scalars = members.values().filter(is_scalar).count().min(15) as i64;
+    let scalars = members.values().filter(is_scalar).count().min(15);
     let has_id = members.iter().any(|(name, value)| is_scalar(&value) && shape::says_own_id(name));
-    8 + 5 * scalars + i64::from(has_id) * 25
+    8 + points(5 * scalars) + i64::from(has_id) * 25
+}
+
+fn points(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Returns about how long a value is as JSON.

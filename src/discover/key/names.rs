@@ -138,7 +138,7 @@ fn of_name(name: &str, list: &str) -> i64 {
 /// Returns what a field is worth as one of two that identify an item together.
 pub(super) fn score_of_part(path: &Path, score: i64) -> i64 {
     let name = path.plain_name();
-    let deep = 20 * path.0.len() as i64;
+    let deep = if path.0.len() > 1 { 20 } else { 0 };
     let part = if is_kind(&name) {
         80
     } else if is_date(&name) {
