@@ -171,9 +171,9 @@ mod tests {
     #[test]
     fn names_go_before_titles_and_these_before_topics_and_addresses() {
         first_found("github releases", "github-releases");
-        first_found("python", "pypi-project");
+        first_found("pypi", "pypi-project");
         first_found("GitHub Issues", "github-issues");
-        first_found("quake", "usgs-earthquakes");
+        first_found("quakes usgs", "usgs-earthquakes");
         first_found("npmjs", "npm-package");
     }
 
