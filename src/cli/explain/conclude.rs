@@ -6,6 +6,7 @@ use super::facts::{EventFacts, Facts, MatchedEvent, Memory, Service, Source};
 use super::words::{attempt_number, joined, last_outcome, says};
 use crate::cli::status::time;
 use crate::model::change::ChangeKind;
+use crate::model::delivery::DeathReason;
 use crate::model::id::SubscriptionName;
 use crate::model::item::SetAsideReason;
 use crate::server::wire::{DeliveryDetail, MatchVerdict, PresenceName};
@@ -181,7 +182,7 @@ fn last_event(facts: &Facts) -> Answer {
 
 fn dead_letter(one: &DeliveryDetail) -> String {
     let delivery = &one.delivery;
-    let reason = delivery.reason.map(|reason| reason.as_str()).unwrap_or("dead");
+    let reason = delivery.reason.map_or("dead", DeathReason::as_str);
     let outcome = last_outcome(one).map(|outcome| format!(", {outcome}")).unwrap_or_default();
     format!(
         "is a dead letter of {} since {} ({reason}{outcome}): `pollhook replay {}` sends it again",
@@ -308,7 +309,7 @@ fn unknown(facts: &Facts) -> Answer {
             format!("It is on page {page} of the source, of which nothing counts until this is well: {problem}")
         }
         Source::Failed { .. } => "No poll has seen it, and the source could not be asked whether it has it.".to_owned(),
-        _ => format!("No poll has seen it; without --no-look the source is asked whether it has it."),
+        _ => "No poll has seen it; without --no-look the source is asked whether it has it.".to_owned(),
     };
     Some((Case::Unknown, sentence))
 }
