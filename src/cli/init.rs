@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::output::Output;
+use super::schema;
 
 #[derive(Debug, clap::Args)]
 pub struct InitArguments {
@@ -45,25 +46,25 @@ path = "data"                # what was seen and what is still to be delivered; 
 # secret     = { file = "secrets/local" }  # made with: echo "whsec_$(openssl rand -base64 32)"
 "#;
 
-/// The schema that editors complete from, if it lies beside a configuration.
-const SCHEMA: &str = "schemas/config.json";
+/// The folder beside a configuration with what editors complete it from.
+const SCHEMAS: &str = "schemas";
 
-/// Writes a configuration and a folder for templates; nothing that is there is touched.
+/// Writes a configuration, what editors complete it from, and a folder for templates. A configuration that is there is not
+/// touched.
 pub fn init(arguments: &InitArguments, output: &mut Output) -> Result<(), Failure> {
     let folder = &arguments.folder;
     let (config, connectors) = (folder.join("config.toml"), folder.join("connectors"));
     let failed = |path: &Path, error| Failure::caused(format!("cannot make {}", path.display()), error);
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(&config) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            return Err(Failure::Failed(format!(
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).open(&config).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Failure::Failed(format!(
                 "{} is there already and stays as it is; `pollhook check` tells whether it is right",
                 config.display()
-            )));
-        }
-        Err(error) => return Err(failed(&config, error)),
-    };
+            )),
+            _ => failed(&config, error),
+        })?;
+    schema::write_schemas(&folder.join(SCHEMAS))?;
     file.write_all((head(&config) + BODY).as_bytes()).map_err(|error| failed(&config, error))?;
     fs::create_dir_all(&connectors).map_err(|error| failed(&connectors, error))?;
     output.line(format_args!(
@@ -78,8 +79,9 @@ pub fn init(arguments: &InitArguments, output: &mut Output) -> Result<(), Failur
     output.line("    pollhook new https://… --to https://…")
 }
 
-/// Returns what a new configuration at a path begins with.
+/// Returns what a new configuration at a path begins with. Editors complete it if there is a schema beside it.
 pub fn head(path: &Path) -> String {
-    let schema = path.parent().unwrap_or(Path::new("")).join(SCHEMA);
-    if schema.is_file() { format!("#:schema ./{SCHEMA}\n{HEAD}") } else { HEAD.to_owned() }
+    let schema = Path::new(SCHEMAS).join("config.json");
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if folder.join(&schema).is_file() { format!("#:schema ./{}\n{HEAD}", schema.display()) } else { HEAD.to_owned() }
 }

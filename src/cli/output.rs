@@ -164,7 +164,7 @@ impl Output {
 
 /// Returns how many columns a line may have that goes there.
 fn width(stream: impl std::os::fd::AsFd) -> Option<usize> {
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let columns = std::env::var_os("COLUMNS").and_then(|columns| columns.to_str()?.parse().ok());
     let of_terminal = || {
         let size = rustix::termios::tcgetwinsize(stream).ok()?;
         Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)

@@ -26,7 +26,13 @@ pub async fn run(_arguments: RunArguments, global: &Global, output: &mut Output)
     super::warn(&configuration, output);
     global.log.start(None)?;
     let mut signals = Signals::listen()?;
-    let listener = listen(configuration.server.listen).await?;
+    let listener = listen(configuration.server.listen).await.map_err(|failure| match failure {
+        Failure::Failed(text) => {
+            let file = global.config.display();
+            Failure::Failed(format!("{text}: `listen` in `[server]` of {file}"))
+        }
+        other => other,
+    })?;
     let telemetry = Telemetry::shared();
     let store = open_store(&configuration.store, telemetry.clone())?;
     let address = listener.local_addr().unwrap_or(configuration.server.listen);

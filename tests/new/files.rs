@@ -27,6 +27,15 @@ async fn a_configuration_stays_as_it_is_but_for_what_is_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_others_are_given_where_the_service_runs_need_not_be_here() {
+    let source = orders().await;
+    let existing = "[subscriptions.erp]\nurl = \"https://erp.example/\"\nsecret = { env = \"ERP_SECRET\" }\n";
+    let desk = Desk::new().with("config.toml", existing);
+    desk.well(&["new", &source.url("/orders"), "--write", "config.toml"]);
+    assert!(desk.read("config.toml").starts_with(&format!("{existing}\n#")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_gets_a_secret_of_its_own_beside_the_configuration() {
     let source = orders().await;
     let desk = Desk::new();

@@ -1,7 +1,13 @@
 //! What goes wrong in the first ten minutes, and how it reads.
 
+use std::time::Duration;
+
 use crate::desk::{Desk, api, check_fixture, check_shown};
+use crate::process::Process;
 use crate::source::Reply;
+
+/// How long a service may take to start, on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_refuses_says_why_and_what_to_do() {
@@ -53,4 +59,32 @@ fn without_a_configuration_it_is_said_how_to_begin() {
         let said = desk.run(command);
         check_fixture("no-configuration", &said.shown(&["…"]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_differs_is_told() {
+    let reply = Reply::json(r#"[{"id":1}]"#).with("date", "Tue, 15 Nov 1994 08:12:31 GMT");
+    let source = api(&[("/orders", reply)]).await;
+    let said = Desk::new().well(&["new", &source.url("/orders")]);
+    assert!(said.err.contains("warning: the clock of 127.0.0.1 is "), "{}", said.err);
+    assert!(said.err.contains("behind this machine's"), "{}", said.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_and_a_service_that_runs_are_told() {
+    let source = api(&[("/orders", Reply::json(r#"[{"id":1}]"#))]).await;
+    let port = crate::servers::free_port();
+    let config = format!("[server]\nlisten = \"127.0.0.1:{port}\"\n");
+    let desk = Desk::new().with("config.toml", &config);
+    desk.well(&["new", &source.url("/orders"), "--write", "config.toml"]);
+    let mut service = Process::start("pollhook run", &mut desk.command(&["run"]));
+    service.line("its address", PATIENCE, |line| line.contains("pollhook ").then_some(())).await;
+
+    let said = desk.well(&["new", &source.url("/orders"), "--write", "config.toml", "--name", "more"]);
+    assert!(
+        said.err.ends_with("A service listens there already: start it again, so that it takes this up.\n"),
+        "{}",
+        said.err
+    );
+    check_shown("port-taken", &desk, &["run"]);
 }

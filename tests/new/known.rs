@@ -77,3 +77,16 @@ async fn a_feed_gets_the_template_for_feeds() {
     let source = api(&[("/feed", reply)]).await;
     check_terminals("feed", &["new", &source.url("/feed")]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_page_leads_to_the_feed_that_it_names() {
+    let page = r#"<!doctype html><title>News</title>
+<link rel="alternate" type="application/rss+xml" title="Comments" href="/comments/feed">
+<link rel="alternate" type="application/rss+xml" title="Articles" href="/feed"><h1>News</h1>"#;
+    let html = || Reply::of(200, page).with("content-type", "text/html; charset=utf-8");
+    let feed = Reply::of(200, FEED).with("content-type", "application/rss+xml");
+    let source = api(&[("/", html()), ("/feed", feed)]).await;
+    check_shown("advertised-feed", &Desk::new(), &["new", &source.url("/")]);
+    let gone = api(&[("/", html())]).await;
+    check_shown("advertised-feed-gone", &Desk::new(), &["new", &gone.url("/")]);
+}

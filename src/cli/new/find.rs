@@ -17,7 +17,10 @@ use crate::cli::check::counted;
 use crate::cli::failure::Failure;
 use crate::config::{CatalogTemplate, ready_made};
 use crate::discover::{self, About, Answer, Draft, Finding, Setting, Sureness};
+use crate::http::server_time;
 use crate::model::format::ResponseFormat;
+use crate::model::quantity::format_duration;
+use crate::model::time::Timestamp;
 use crate::poll::{self, Problem};
 
 /// A connector that was written and tried.
@@ -50,9 +53,13 @@ pub async fn find(asker: &Asker, target: &Target, wanted_name: Option<&str>) -> 
     let ready_made = ready_made();
     let templates: Vec<&CatalogTemplate> = asker.surroundings().catalog.templates.iter().chain(&ready_made).collect();
     let mut notes = Vec::new();
+    let clock_differs = |found: &Found| clock_note(&found.sight, asker.clock.now());
     if let Some(known) = known::find(&target.url, templates.iter().copied()) {
         match finder.known(&known).await? {
-            Ok(found) => return Ok(found),
+            Ok(mut found) => {
+                found.notes.extend(clock_differs(&found));
+                return Ok(found);
+            }
             Err(problem) => notes.push(format!(
                 "the template {} is made for such addresses, but did not work: {problem}",
                 known.template.name
@@ -62,6 +69,7 @@ pub async fn find(asker: &Asker, target: &Target, wanted_name: Option<&str>) -> 
     let feed = templates.iter().find(|template| template.name == FEED).copied();
     let mut found = finder.unknown(feed).await?;
     notes.append(&mut found.notes);
+    notes.extend(clock_differs(&found));
     Ok(Found { notes, ..found })
 }
 
@@ -122,6 +130,7 @@ impl Finder<'_> {
     async fn unknown(&self, feed: Option<&CatalogTemplate>) -> Result<Found, Failure> {
         let first = self.first_look(&self.target.url).await?;
         let answer = refused::answer(&first, self.target)?;
+        let mut feed_problem = None;
         if let Some(feed) = feed
             && let Some((url, mut notes)) = feed_of(&answer)
         {
@@ -132,15 +141,16 @@ impl Finder<'_> {
                     notes.append(&mut found.notes);
                     return Ok(Found { notes, ..found });
                 }
-                Err(problem) if url != answer.url => {
-                    return Err(Failure::Failed(format!("{}, but {problem}", notes.join(", "))));
-                }
-                Err(_) => {}
+                // A feed that the template does not understand, or a page that names one that is not there.
+                Err(problem) => feed_problem = Some(format!("{}, but {problem}", notes.join(", "))),
             }
         }
-        let draft =
-            discover::discover(&answer, None).map_err(|error| refused::undiscovered(&error, &answer, self.target))?;
-        self.drafted(&answer, draft).await
+        let draft = discover::discover(&answer, None).map_err(|error| match &feed_problem {
+            Some(problem) => Failure::Failed(String::clone(problem)),
+            None => refused::undiscovered(&error, &answer, self.target),
+        })?;
+        let found = self.drafted(&answer, draft).await?;
+        Ok(Found { notes: feed_problem.into_iter().collect(), ..found })
     }
 
     /// Tries a draft, and returns it with what the second look shows.
@@ -161,7 +171,10 @@ impl Finder<'_> {
         }
         let writing = self.writing(&draft)?;
         let connector = self.connector(&few_pages(writing.clone()))?;
-        let sight = self.asker.look_again(connector, second.answers).await;
+        let mut sight = self.asker.look_again(connector, second.answers).await;
+        for (page, seen) in sight.look.pages.iter_mut().zip(&second.look.pages) {
+            page.elapsed = seen.elapsed;
+        }
         Ok(Found { writing, template: None, findings: draft.findings, notes: Vec::new(), sight })
     }
 
@@ -243,8 +256,40 @@ fn feed_of(answer: &Answer) -> Option<(Url, Vec<String>)> {
     if let Ok((ResponseFormat::Feed, _)) = poll::value_of(None, Some(&answer.url), content_type, &answer.body) {
         return Some((answer.url.clone(), vec!["the answer is a feed".to_owned()]));
     }
-    None
+    if !content_type.is_some_and(|content_type| content_type.contains("html")) {
+        return None;
+    }
+    let mut feeds = discover::advertised_feeds(&answer.url, &answer.body);
+    // What is said below the articles is hardly what is meant.
+    feeds.sort_by_key(|(url, title)| format!("{title} {url}").to_lowercase().contains("comment"));
+    let mut feeds = feeds.into_iter();
+    let (url, _) = feeds.next()?;
+    let mut notes = vec![format!("{} is a web page that has the feed {url}", answer.url)];
+    notes.extend(feeds.map(|(url, title)| format!("it has another one, {title:?}: {url}")).take(MOST_FEEDS_NAMED));
+    Some((url, notes))
 }
+
+/// The most further feeds of a page that are named.
+const MOST_FEEDS_NAMED: usize = 5;
+
+/// Returns how far the clock of a source is from this machine's, if that is worth a word.
+fn clock_note(sight: &Sight, now: Timestamp) -> Option<String> {
+    let answer = sight.first_page()?;
+    let theirs = server_time(&answer.headers, now)?;
+    let difference = theirs.since(now).max(now.since(theirs));
+    let way = if theirs > now { "ahead of" } else { "behind" };
+    (difference > MOST_CLOCK_DIFFERENCE).then(|| {
+        format!(
+            "warning: the clock of {} is {} {way} this machine's; if this one is wrong, receivers refuse what is sent, \
+             because signatures are good for five minutes",
+            answer.url.host_str().unwrap_or_default(),
+            format_duration(Duration::from_secs(difference.as_secs())),
+        )
+    })
+}
+
+/// How much a source's clock may differ from ours without a word.
+const MOST_CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
 
 /// Returns a connector that asks for a few pages only.
 fn few_pages(mut writing: Writing) -> Writing {

@@ -69,8 +69,10 @@ pub async fn new(arguments: NewArguments, global: &Global, output: &mut Output) 
     let to = arguments.to.as_deref().map(target::parse).transpose()?;
     let writes = arguments.write.is_some() || to.is_some();
     let path = arguments.write.as_ref().unwrap_or(&global.config);
+    // What other connectors and subscriptions are given where the service runs need not be here.
+    let environment = target.environment(&environment).with_stand_ins();
     let (surroundings, configuration) = surroundings(path, writes, to.is_some(), &environment, output)?;
-    let asker = Asker::new(surroundings, configuration.as_ref(), target.environment(&environment))?;
+    let asker = Asker::new(surroundings, configuration.as_ref(), environment)?;
     let mut found = find::find(&asker, &target, arguments.name.as_ref().map(ConnectorName::as_str)).await?;
     asker.add_details(&mut found.sight, ITEMS_SHOWN).await;
     let subscription =

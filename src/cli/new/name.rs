@@ -17,8 +17,8 @@ pub fn of_address(url: &Url) -> String {
 
 /// Returns a name for a template with its params filled in, such as `github-releases-rust`.
 pub fn of_known(known: &Known<'_>) -> String {
-    let values = known.template.params.iter().filter_map(|param| known.params.get(&param.name));
-    let last = values.last().map(|value| match value.parse::<Url>() {
+    let mut values = known.template.params.iter().filter_map(|param| known.params.get(&param.name));
+    let last = values.next_back().map(|value| match value.parse::<Url>() {
         Ok(url) => site(&url).unwrap_or_default(),
         Err(_) => value.clone(),
     });

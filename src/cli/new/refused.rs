@@ -114,11 +114,12 @@ fn how_to_prove(target: &Target, arguments: &[String]) -> String {
              pollhook new {} --bearer-env TOKEN\n\nor give the header that it wants: --header \"X-Api-Key: …\"",
             quoted(target.url.as_str())
         ),
-        None => format!(
-            "It has to be told who asks, such as with\n\n    pollhook new {} {}",
-            quoted(target.url.as_str()),
-            arguments.join(" ")
-        ),
+        None => {
+            let variables = arguments.iter().filter_map(|argument| argument.strip_prefix("--bearer-env "));
+            let mut lines: Vec<String> = variables.map(|variable| format!("    export {variable}=…")).collect();
+            lines.push(format!("    pollhook new {} {}", quoted(target.url.as_str()), arguments.join(" ")));
+            format!("It has to be told who asks, such as with\n\n{}", lines.join("\n"))
+        }
     }
 }
 

@@ -104,8 +104,8 @@ fn lines(path: &[String], found: &Value) -> Vec<(String, String)> {
             .flat_map(|(name, member)| lines(&[path, std::slice::from_ref(name)].concat(), member))
             .collect(),
         Value::Array(elements) if !fits && elements.len() > 1 => {
-            let elements: String = elements.iter().map(|element| format!("  {},\n", value(element))).collect();
-            vec![(key, format!("[\n{elements}]"))]
+            let elements: Vec<String> = elements.iter().map(|element| format!("  {},", value(element))).collect();
+            vec![(key, format!("[\n{}\n]", elements.join("\n")))]
         }
         _ => vec![(key, text)],
     }
