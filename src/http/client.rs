@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, redirect};
 use url::{Host, Url};
 
-use super::error::{HttpError, connection_of, is_closed, is_unasked};
+use super::error::{HttpError, connection_of, is_closed, is_refused, is_unasked};
 use super::guard::{Lookup, Resolver, SystemLookup};
+use super::handover::Handover;
 use super::trace::{Exchange, Trace, TraceLayer};
 use super::{body, tls};
 use crate::clock::{SharedClock, SystemClock};
@@ -112,8 +114,13 @@ const LONGEST_ADDRESS: usize = 65_534;
 /// connection is gone; this is for servers that only seem to keep them open.
 const MOST_STALE: usize = 32;
 
-/// How often it is sent again because a connection that was made for it was used by others, and closed, before its turn.
+/// How often it is sent again because the connection that it was to use did not take it: it was used by others, and closed,
+/// before its turn, refused it, or left it behind.
 const MOST_UNASKED: usize = 4;
+
+/// For how long, twice, a request may wait to be taken while no connection is being made for it. A connection takes it at
+/// once, except where others fill it: there it loses its place, and no more.
+const LONGEST_HANDOVER: Duration = Duration::from_millis(500);
 
 /// How long nothing may come over an HTTP/2 connection before the other side is asked whether it is still there, and how
 /// long it may take to say so. Without that, all requests over a dead connection would time out. Together they are less
@@ -173,11 +180,22 @@ impl HttpClient {
 
     /// Does the same, and tells what it took and where it went, also of an exchange that failed.
     pub async fn send_traced(&self, request: HttpRequest, limits: Limits) -> (Trace, Result<HttpResponse, HttpError>) {
+        self.send_once(request, limits, None).await
+    }
+
+    /// Does the same. If the handover is watched, a request that no connection takes counts as unasked, and so does one that
+    /// is refused unread.
+    async fn send_once(
+        &self,
+        request: HttpRequest,
+        limits: Limits,
+        handover: Option<&Handover>,
+    ) -> (Trace, Result<HttpResponse, HttpError>) {
         let way = Way::of(&request.url, &self.shared.egress);
         let exchange = Exchange::begin(self.shared.clock.clone(), way.literal, way.port, way.is_proxied);
         let refusal = Mutex::default();
         // Whoever sends requests need not carry along what an exchange remembers meanwhile.
-        let answer = Box::pin(self.exchange(&exchange, &way, request, limits.body, &refusal));
+        let answer = Box::pin(self.exchange(&exchange, &way, request, limits.body, &refusal, handover));
         let result = match tokio::time::timeout(limits.deadline, answer).await {
             Ok(result) => result,
             Err(_) => {
@@ -195,7 +213,9 @@ impl HttpClient {
         let (mut stale, mut unasked) = (0, 0);
         loop {
             let deadline = limits.deadline.saturating_sub(self.shared.clock.monotonic().saturating_sub(begun));
-            let (trace, result) = self.send_traced(request.clone(), Limits { deadline, ..limits }).await;
+            let left = Limits { deadline, ..limits };
+            let handover = (unasked == 0).then(Handover::default);
+            let (trace, result) = self.send_once(request.clone(), left, handover.as_ref()).await;
             if trace.unasked && unasked < MOST_UNASKED {
                 unasked += 1;
                 continue;
@@ -219,6 +239,7 @@ impl HttpClient {
         request: HttpRequest,
         limit: BodyLimit,
         refusal: &Mutex<Option<HttpResponse>>,
+        handover: Option<&Handover>,
     ) -> Result<HttpResponse, HttpError> {
         let length = request.url.as_str().len();
         if length > LONGEST_ADDRESS {
@@ -228,12 +249,20 @@ impl HttpClient {
         self.judge(&request.url, way).await?;
         let clients = self.made.of(self.origin);
         let client = clients.proxied.as_ref().filter(|_| way.is_proxied).unwrap_or(&clients.direct);
-        let request = client.request(request.method, request.url).headers(request.headers).body(request.body);
-        let mut response = exchange.scope(request.send()).await.map_err(|error| {
+        let body = match handover {
+            Some(handover) => handover.body(request.body),
+            None => request.body.into(),
+        };
+        let request = client.request(request.method, request.url).headers(request.headers).body(body);
+        let Some(sent) = hand_over(exchange, request, handover).await else {
+            exchange.was_unasked();
+            return Err(HttpError::Transport("no connection took the request".to_owned()));
+        };
+        let mut response = sent.map_err(|error| {
             if let Some(connected) = connection_of(&error) {
                 exchange.failed_on(connected, is_closed(&error));
             }
-            if is_unasked(&error) {
+            if is_unasked(&error) || handover.is_some() && is_refused(&error) {
                 exchange.was_unasked();
             }
             match HttpError::of(&error) {
@@ -330,6 +359,29 @@ impl Way {
         let literal = address.filter(|_| !is_proxied).map(|address| SocketAddr::new(address, port));
         Self { port, is_proxied, literal }
     }
+}
+
+/// Sends a request. Returns nothing if its handover is watched, and no connection takes it.
+async fn hand_over(
+    exchange: &Arc<Exchange>,
+    request: reqwest::RequestBuilder,
+    handover: Option<&Handover>,
+) -> Option<reqwest::Result<reqwest::Response>> {
+    let mut sending = pin!(exchange.scope(request.send()));
+    let mut was_waiting = false;
+    while let Some(handover) = handover {
+        if let Ok(sent) = tokio::time::timeout(LONGEST_HANDOVER, &mut sending).await {
+            return Some(sent);
+        }
+        let is_waiting = !exchange.is_connecting();
+        if handover.is_taken() {
+            break;
+        } else if is_waiting && was_waiting {
+            return None;
+        }
+        was_waiting = is_waiting;
+    }
+    Some(sending.await)
 }
 
 fn usual(tls: rustls::ClientConfig) -> reqwest::ClientBuilder {

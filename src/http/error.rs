@@ -101,9 +101,22 @@ pub(super) fn is_unasked(error: &reqwest::Error) -> bool {
     is_shared && is_canceled || UNASKED.contains(&innermost(error).as_str())
 }
 
+/// Tells whether the other side says that it did nothing with a request. If reqwest can copy the body, it has sent it again
+/// by itself.
+pub(super) fn is_refused(error: &reqwest::Error) -> bool {
+    let text = innermost(error);
+    REFUSED.iter().any(|refused| text.starts_with(refused))
+}
+
 /// How hyper-util says that a connection was closed while it was handed over, and that one was not made because that of
 /// somebody else, gone since, was to be shared. It tries again by itself only where HTTP/2 is not negotiated.
 const UNASKED: [&str; 2] = ["checked out connection was closed", "ALPN upgraded to HTTP/2"];
+
+/// How h2 says that the other side ended a connection before it came to a request, or refused its stream.
+const REFUSED: [&str; 2] = [
+    "connection error received: not a result of an error",
+    "stream error received: refused stream before processing any application logic",
+];
 
 /// How hyper and h2 say that a connection was closed, or that nobody is there any more. A stream that was reset is another matter: its connection lives on.
 const CLOSED: &str = "connection closed before message completed";

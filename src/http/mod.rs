@@ -8,6 +8,7 @@ mod date;
 mod error;
 mod freshness;
 mod guard;
+mod handover;
 mod rate_limit;
 mod retry_after;
 mod status;

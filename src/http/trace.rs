@@ -31,7 +31,7 @@ pub struct Trace {
     /// Whether it failed because a connection that had been kept open turned out to be closed. That says nothing of the
     /// request.
     pub stale: bool,
-    /// Whether it failed because a connection that was to be shared was closed before it was given the request.
+    /// Whether it failed because the connection that was to be used did not take the request, or refused it unread.
     pub unasked: bool,
 }
 
@@ -53,7 +53,7 @@ struct Marks {
     used: Option<Ends>,
     /// Whether the connection that was used is closed, and gave no answer.
     is_closed: bool,
-    /// Whether a connection that was to be shared was closed before the request was given to it.
+    /// Whether the connection that was to be used did not take the request.
     is_unasked: bool,
     answered_at: Option<Duration>,
 }
@@ -112,9 +112,14 @@ impl Exchange {
         (marks.used, marks.is_closed) = (ends(connected), is_closed);
     }
 
-    /// Takes note that the connection that was to be shared was closed before.
+    /// Takes note that the connection that was to be used did not take the request.
     pub fn was_unasked(&self) {
         self.marks().is_unasked = true;
+    }
+
+    /// Tells whether a connection is being made for this exchange.
+    pub fn is_connecting(&self) -> bool {
+        self.marks().connection.as_ref().is_some_and(|connection| connection.times().made.is_none())
     }
 
     /// Tells whether the last connection was begun to be made secure, and that never ended.
@@ -147,7 +152,9 @@ impl Exchange {
         phases.answer = asked_at.map(|at| marks.answered_at.unwrap_or(end).saturating_sub(at));
         phases.body = marks.answered_at.map(|at| end.saturating_sub(at));
         let tried = own.and_then(|(_, times)| times.ends.map(|ends| ends.there).or(times.only));
-        let stale = marks.is_closed && own.is_none();
+        // One that was made in the background may have served others before it came to this exchange after all.
+        let is_new = own.is_some_and(|(_, times)| times.in_foreground);
+        let stale = marks.is_closed && !is_new;
         Trace { address: marks.used.map(|used| used.there).or(tried), phases, stale, unasked: marks.is_unasked }
     }
 

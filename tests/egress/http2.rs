@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use pollhook::http::HttpClient;
+use pollhook::clock::SystemClock;
+use pollhook::http::{BodyLimit, HttpClient, Limits};
 use pollhook::model::delivery::FailureClass;
 use pollhook::model::tls::{Authorities, Tls, TlsVersion};
 use rustls::ServerConfig;
@@ -17,12 +18,14 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::tls::fixture;
-use crate::world::{post, post_within, trusted};
+use crate::world::{post, post_within, request, trusted};
 
 /// What a server does with a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Act {
     Answer,
+    /// It takes its time, and no other request meanwhile.
+    AnswerLate,
     /// It answers, and says that this connection takes no more.
     AnswerAndEnd,
     Reset(Reason),
@@ -35,6 +38,9 @@ enum Act {
     /// It answers with far too many headers.
     TooManyHeaders,
 }
+
+/// How long a server takes that takes its time.
+const LATE: Duration = Duration::from_millis(600);
 
 /// A server that does this with each request, by the number of its connection and its own number there, from 1.
 struct Server {
@@ -59,19 +65,29 @@ impl Server {
                 let (acceptor, requests) = (acceptor.clone(), Arc::clone(&counted_requests));
                 running.spawn(async move {
                     let stream = acceptor.accept(stream).await.expect("a secure connection");
-                    let mut connection = h2::server::handshake(stream).await.expect("HTTP/2");
-                    let mut count = 0;
+                    let most = if act(number, 2) == Act::AnswerLate { 1 } else { 100 };
+                    let builder = h2::server::Builder::new().max_concurrent_streams(most).handshake(stream);
+                    let mut connection = builder.await.expect("HTTP/2");
+                    let (mut count, mut late) = (0, JoinSet::new());
                     while let Some(Ok((_, respond))) = connection.accept().await {
                         requests.fetch_add(1, Ordering::SeqCst);
                         count += 1;
                         let act = act(number, count);
+                        if act == Act::AnswerLate {
+                            late.spawn(async move {
+                                let clock = SystemClock::shared();
+                                clock.sleep_until(clock.now() + LATE).await;
+                                carry_out(Act::Answer, respond);
+                            });
+                            continue;
+                        }
                         carry_out(act, respond);
                         match act {
                             Act::AnswerAndEnd => connection.graceful_shutdown(),
                             Act::Fail(reason) => connection.abrupt_shutdown(reason),
                             Act::Close => return,
                             Act::Die => std::future::pending().await,
-                            Act::Answer | Act::Reset(_) | Act::TooManyHeaders => {}
+                            Act::Answer | Act::AnswerLate | Act::Reset(_) | Act::TooManyHeaders => {}
                         }
                     }
                 });
@@ -93,7 +109,7 @@ impl Server {
 fn carry_out(act: Act, mut respond: h2::server::SendResponse<Bytes>) {
     let mut response = ::http::Response::new(());
     match act {
-        Act::Answer | Act::AnswerAndEnd => {}
+        Act::Answer | Act::AnswerLate | Act::AnswerAndEnd => {}
         Act::TooManyHeaders => {
             for number in 0..1000 {
                 let name = ::http::HeaderName::try_from(format!("x-more-{number}")).expect("a name");
@@ -170,6 +186,24 @@ async fn a_request_that_was_refused_unread_is_sent_again() {
     let (_, result) = post(&client(), &server.url()).await;
     assert_eq!(result.expect("an answer").status, 200);
     assert_eq!(server.seen().1, 2);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_long_for_its_turn_is_sent_once() {
+    let server = Server::start(|_, request| if request == 1 { Act::Answer } else { Act::AnswerLate }).await;
+    let client = client();
+    check_answered(&client, &server, true).await;
+    let mut requests = JoinSet::new();
+    for _ in 0..5 {
+        let (client, url) = (client.clone(), server.url());
+        requests.spawn(async move {
+            let request = request(&url, b"{}");
+            let limits = Limits { deadline: Duration::from_secs(30), body: BodyLimit::Keep(1024) };
+            client.send_again(request, limits).await.1.expect("an answer").status
+        });
+    }
+    assert_eq!(requests.join_all().await, [200; 5]);
+    assert_eq!(server.seen(), (1, 6));
 }
 
 #[tokio::test]

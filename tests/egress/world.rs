@@ -174,7 +174,11 @@ pub async fn post_body(
     deadline: Duration,
     body: &[u8],
 ) -> (Trace, Result<HttpResponse, HttpError>) {
+    client.send_traced(request(url, body), Limits { deadline, body: BodyLimit::Keep(1024) }).await
+}
+
+/// Returns a POST of this.
+pub fn request(url: &str, body: &[u8]) -> HttpRequest {
     let url = url.parse().expect("a URL");
-    let request = HttpRequest { method: Method::POST, url, headers: HeaderMap::new(), body: body.to_vec().into() };
-    client.send_traced(request, Limits { deadline, body: BodyLimit::Keep(1024) }).await
+    HttpRequest { method: Method::POST, url, headers: HeaderMap::new(), body: body.to_vec().into() }
 }
