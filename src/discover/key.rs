@@ -33,6 +33,8 @@ struct Candidate<'a> {
     score: i64,
     /// It is different in all items that are not the same altogether.
     unique: bool,
+    /// Its name may be that of what the item belongs to, which two items need not share.
+    of_another: bool,
     /// Why it is not the key although it may be unique.
     against: Option<&'static str>,
     /// How many of the first answer's values the second one has as well; `None` if it was not asked or has no items.
@@ -85,7 +87,8 @@ fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>
             }
             let against = objection(&path, &values);
             let shared = later.map(|later| shared(&path, &values, &later.rows));
-            Some(Candidate { path, values, score, unique, against, shared })
+            let of_another = names::may_be_of_another(&path, &list);
+            Some(Candidate { path, values, score, unique, of_another, against, shared })
         })
         .collect();
     object_to_fleeting(&mut candidates);
@@ -261,6 +264,7 @@ fn of_candidate(candidate: &Candidate<'_>, count: usize, later: Option<&Listing>
         None if is_lost => Sureness::Doubtful,
         None if candidate.score >= IDENTIFIER && count >= 2 => Sureness::Certain,
         None if candidate.score >= IDENTIFIER => Sureness::Likely,
+        None if candidate.of_another && count < 3 => Sureness::Doubtful,
         None if candidate.score >= LIKELY && count >= 2 => Sureness::Likely,
         None => Sureness::Doubtful,
     };

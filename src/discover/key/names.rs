@@ -20,6 +20,7 @@ const NAMES: &[(&str, i64)] = &[
     ("objectid", 90),
     ("ident", 88),
     ("key", 88),
+    ("accession", 86),
     ("accessionnumber", 86),
     ("rowid", 86),
     ("uri", 80),
@@ -65,7 +66,6 @@ const WRAPPERS: &[&str] = &[
     "attributes",
     "node",
     "item",
-    "object",
     "resource",
     "value",
     "cve",
@@ -95,6 +95,7 @@ const FOREIGN: &[&str] = &[
     "category",
     "repository",
     "commit",
+    "object",
 ];
 
 /// Returns what the name of a field, and those of what it is in, are worth; more if they say that it identifies one of
@@ -131,9 +132,20 @@ fn of_name(name: &str, list: &str) -> i64 {
         owner if !list.is_empty() && (owner == list || list.ends_with(owner)) => 92,
         "page" | "rc" | "rev" | "event" | "item" | "post" | "record" | "entry" | "message" | "object" => 86,
         owner if FOREIGN.contains(&owner) => 25,
-        _ => 60,
+        _ => OTHER_ID,
     }
 }
+
+/// Tells whether a name is that of an id, but does not say that it is the item's own: it may be that of what the item
+/// belongs to.
+pub(super) fn may_be_of_another(path: &Path, list: &str) -> bool {
+    let is_in_id = path.names().any(|name| plain(name) == "id");
+    let says_other = |name: &str| shape::says_id(name) && of_name(name, list) <= OTHER_ID;
+    !is_in_id && path.names().next_back().is_some_and(says_other)
+}
+
+/// What the name of an id is worth that says neither that it is the item's nor that it is another thing's.
+const OTHER_ID: i64 = 60;
 
 /// Returns what a field is worth as one of two that identify an item together.
 pub(super) fn score_of_part(path: &Path, score: i64) -> i64 {

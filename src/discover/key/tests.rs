@@ -36,6 +36,8 @@ fn identifiers_are_found_by_name_and_by_being_different() {
         ),
         (json!([{"id": 1, "user_id": 7}]), ".id likely"),
         (json!({"events": [{"event_id": 9, "user_id": 7}, {"event_id": 8, "user_id": 6}]}), ".event_id certain"),
+        (json!([{"ref": "a", "object": {"sha": "1"}}, {"ref": "b", "object": {"sha": "2"}}]), ".ref likely"),
+        (json!([{"type": "a", "ruleset_id": 1}, {"type": "a", "ruleset_id": 2}]), ".ruleset_id doubtful"),
         (json!(["a", "b"]), ". certain"),
         (json!([1, 1, 2]), ". certain"),
     ] {

@@ -23,7 +23,7 @@ enum Param {
 }
 
 /// The likeliest first.
-const TOKENS: [Token; 27] = [
+const TOKENS: [Token; 28] = [
     token("nextpagetoken", Param::Words(&["page", "token"]), Certain),
     token("nextcursor", Param::Exact("cursor"), Likely),
     token("endcursor", Param::Exact("after"), Likely),
@@ -45,6 +45,7 @@ const TOKENS: [Token; 27] = [
     token("nextid", Param::Same, Doubtful),
     token("nextscrollid", Param::Words(&["scroll", "id"]), Doubtful),
     token("continue", Param::Exact("continue"), Certain),
+    token("aftercursor", Param::Exact("cursor"), Likely),
     token("after", Param::Exact("after"), Likely),
     token("bookmark", Param::Exact("bookmark"), Likely),
     token("marker", Param::Same, Doubtful),
@@ -71,7 +72,7 @@ const MORE: [&str; 9] = [
 ];
 
 /// The plain names of what says whether this is the last page.
-const IS_LAST: [&str; 3] = ["islast", "islastpage", "last"];
+const IS_LAST: [&str; 4] = ["islast", "islastpage", "last", "endofstream"];
 
 /// Returns the style of a token in the body.
 pub(super) fn in_body(signs: &Signs<'_>) -> Option<Proposal> {
