@@ -38,8 +38,8 @@ fn check_valid(of: SchemaOf, texts: &BTreeMap<String, String>) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn read(path: PathBuf) -> (String, String) {
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+fn read(path: &Path) -> (String, String) {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (path.strip_prefix(root()).expect("it is ours").display().to_string(), text)
 }
 
@@ -51,7 +51,7 @@ fn toml_files(folder: &str) -> Vec<PathBuf> {
 
 /// Returns the TOML of a document's code blocks, by where they are.
 fn printed(document: &str) -> BTreeMap<String, String> {
-    let (_, text) = read(root().join(document));
+    let (_, text) = read(&root().join(document));
     let blocks = text.split("```toml\n").skip(1).enumerate();
     blocks
         .map(|(index, rest)| (format!("{document} {index}"), rest.split("```").next().unwrap_or_default().to_owned()))
@@ -60,10 +60,10 @@ fn printed(document: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn every_file_that_is_shipped_is_valid() {
-    let mut configurations = BTreeMap::from([read(root().join("config.toml"))]);
+    let mut configurations = BTreeMap::from([read(&root().join("config.toml"))]);
     configurations.extend(printed("README.md"));
     check_valid(SchemaOf::Configuration, &configurations);
-    let templates: BTreeMap<String, String> = toml_files("connectors").into_iter().map(read).collect();
+    let templates: BTreeMap<String, String> = toml_files("connectors").iter().map(|path| read(path)).collect();
     assert!(templates.len() >= 10);
     check_valid(SchemaOf::Template, &templates);
 }
@@ -112,7 +112,7 @@ fn the_schemas_in_the_repository_are_those_that_the_command_prints() {
 fn every_file_that_is_shipped_names_its_schema() {
     let files = toml_files("connectors").into_iter().chain([root().join("config.toml")]);
     for path in files {
-        let (name, text) = read(path.clone());
+        let (name, text) = read(&path);
         let line =
             text.lines().next().and_then(|line| line.strip_prefix("#:schema ")).unwrap_or_else(|| panic!("{name}"));
         assert!(path.parent().expect("it is in a folder").join(line).is_file(), "{name}: {line}");

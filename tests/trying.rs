@@ -3,7 +3,6 @@
 mod support {
     #[expect(dead_code, reason = "other tests use all of it")]
     pub mod packing;
-    #[expect(dead_code, reason = "other tests use all of it")]
     pub mod process;
     #[expect(dead_code, reason = "other tests use all of it")]
     pub mod service;
@@ -16,7 +15,7 @@ mod support {
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use pollhook::clock::{Clock as _, SystemClock};
+use pollhook::clock::SystemClock;
 use pollhook::deliver::{VerifyingKey, verify};
 use pollhook::http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;

@@ -180,7 +180,7 @@ fn one_or_list(schema: &Value) -> Value {
 }
 
 fn any_of<const COUNT: usize>(schemas: [Value; COUNT]) -> Value {
-    json!({ "anyOf": schemas.to_vec() })
+    json!({ "anyOf": Vec::from(schemas) })
 }
 
 fn reference(definition: &str) -> Value {

@@ -3,6 +3,7 @@
 //! `UPDATE_FIXTURES=1 cargo test --test new` writes down what is said now.
 
 #[path = "../support/process.rs"]
+#[expect(dead_code, reason = "the tests of kills use all of it")]
 mod process;
 #[path = "../support/receiver.rs"]
 #[expect(dead_code, reason = "the tests of lanes use all of it")]
@@ -14,7 +15,6 @@ mod servers;
 #[expect(dead_code, reason = "the tests of faults use all of it")]
 mod source;
 #[path = "../support/wait.rs"]
-#[expect(dead_code, reason = "the tests of faults use all of it")]
 mod wait;
 #[path = "../support/web.rs"]
 mod web;

@@ -17,6 +17,7 @@ use crate::{wait, web};
 /// How long anything here may take, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+#[expect(clippy::print_stdout, reason = "how long it takes is what people want to know")]
 #[tokio::test(flavor = "multi_thread")]
 async fn three_commands_lead_from_a_url_to_a_verified_webhook() {
     let database = tempfile::tempdir().expect("a folder");

@@ -19,6 +19,7 @@ fn fingerprint(version: u64) -> Fingerprint {
 }
 
 /// Returns the facts of an item that the source has, with these things remembered and these events.
+#[expect(clippy::needless_pass_by_value, reason = "the tables of cases read better")]
 fn facts(source: Source, item: Value, connector: Value, events: Vec<EventFacts>) -> Facts {
     let hash = BodyHash::of(b"");
     let rules = RulesView { pages: hash, keys: hash, fingerprints: hash };
@@ -58,6 +59,7 @@ fn not_listed(items: usize, unless: Option<&str>) -> Source {
     Source::NotListed { pages: 1, items, unless: unless.map(str::to_owned), examples }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the tables of cases read better")]
 fn seen(more: Value) -> Value {
     let mut seen = json!({
         "fingerprint": fingerprint(1), "first_seen_at": AT, "last_seen_at": AT, "presence": "present",
@@ -85,6 +87,7 @@ fn event(deliveries: &[Value]) -> EventFacts {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is a field of facts")]
 fn matching(of: MatchedEvent, views: Value) -> Option<Matching> {
     Some(Matching {
         of,
