@@ -1,6 +1,7 @@
 //! The catalogue: the templates that are ready-made, and those in a folder, which go before one of the same name.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ pub struct Catalog {
 }
 
 /// A reusable connector.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct CatalogTemplate {
     /// What `use` calls it: the name of its file without `.toml`.
     pub name: String,
@@ -39,8 +40,17 @@ pub struct CatalogTemplate {
     /// The published answer that it was checked against.
     pub checked: Option<String>,
     pub params: Vec<Param>,
-    /// The file as it was written.
+    /// The file as it was written; it may hold secrets.
     pub text: String,
+}
+
+impl fmt::Debug for CatalogTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CatalogTemplate")
+            .field("name", &self.name)
+            .field("params", &self.params)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A template as it was written.

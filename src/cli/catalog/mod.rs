@@ -24,7 +24,7 @@ pub struct CatalogArguments {
     /// How many items to show of what --test finds
     #[arg(long, value_name = "COUNT", default_value_t = 5, requires = "test")]
     limit: usize,
-    /// Print the template as it is written, to be copied and edited
+    /// Print a ready-made template as it is written, to be copied and edited
     #[arg(long, requires = "words", conflicts_with_all = ["test", "json"])]
     source: bool,
     /// Print JSON
@@ -44,6 +44,11 @@ pub async fn catalog(arguments: CatalogArguments, global: &Global, output: &mut 
     }
     if arguments.source {
         let template = named.ok_or_else(|| unknown(&shelf, words))?;
+        if template.own {
+            // What is printed ends up in places where a secret of it must not be.
+            let name = &template.about.name;
+            return Err(Failure::Usage(format!("{name} is your own: it is {name}.toml in the catalogue's folder")));
+        }
         return output.line(template.about.text.trim_end());
     }
     if let Some(template) = named {
