@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use url::Url;
+use url::{Host, Url};
 
 use super::ask::{Asker, Sight};
 use super::known::{self, Known};
@@ -45,7 +45,20 @@ const PAGES_LOOKED_AT: u64 = 3;
 
 /// How long the shortest and the longest time between polls are, unless the answer says something about it: soon at
 /// first, so that whoever tries it out sees something happen.
-const USUAL_INTERVALS: [&str; 2] = ["10s", "5m"];
+const USUAL_INTERVALS: [&str; 2] = ["30s", "5m"];
+
+/// The shortest time between polls of what is on this machine.
+const OWN_INTERVAL: &str = "10s";
+
+/// Tells whether an address is on this machine.
+fn is_own(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
 
 /// Finds a connector for what is to be asked.
 pub async fn find(asker: &Asker, target: &Target, wanted_name: Option<&str>) -> Result<Found, Failure> {
@@ -206,7 +219,8 @@ impl Finder<'_> {
         let url = draft.address(&self.target.url);
         let mut writing = Writing::new(self.name(|| name::of_address(&self.target.url))?);
         let is_told = |finding: &Finding| finding.about == About::Limits && finding.sureness == Sureness::Certain;
-        let [min, max] = USUAL_INTERVALS;
+        let [usual, max] = USUAL_INTERVALS;
+        let min = if is_own(&self.target.url) { OWN_INTERVAL } else { usual };
         let every = Setting::new("every", json!({ "min": min, "max": max }));
         writing.add("", [every, Setting::new("request.url", literal(url.as_str()))]);
         let of_target = self.target.settings();

@@ -101,10 +101,13 @@ fn run_to(pattern: &str, text: &str, values: &mut Values, allowed: &dyn Fn(char)
         let longest = text.find(|c| !allowed(c)).unwrap_or(text.len());
         return ends(&text[..longest]).into_iter().filter(|end| *end > 0).any(|end| {
             let value = percent_decode_str(&text[..end]).decode_utf8_lossy().into_owned();
-            let is_same = values.get(name).is_none_or(|known| *known == value);
-            let matches = is_same && run_to(rest, &text[end..], values, allowed);
-            if matches {
-                values.insert(name.to_owned(), value);
+            if let Some(known) = values.get(name) {
+                return *known == value && run_to(rest, &text[end..], values, allowed);
+            }
+            values.insert(name.to_owned(), value);
+            let matches = run_to(rest, &text[end..], values, allowed);
+            if !matches {
+                values.remove(name);
             }
             matches
         });

@@ -65,15 +65,15 @@ const SAY_NOTHING: [&str; 16] = [
 
 /// Returns what an address lists: the last part of its path that is a word of its own.
 fn listed(url: &Url) -> Option<String> {
-    let parts: Vec<String> = url.path_segments()?.map(|part| name(&decoded(stem(part)))).collect();
+    let parts = url.path_segments()?.filter(|part| !part.is_empty());
+    let parts: Vec<String> = parts.map(|part| name(&decoded(stem(part)))).collect();
     let says_something = |part: &&String| {
         let is_version = part.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
-        !part.is_empty()
-            && !is_version
+        !is_version
             && !part.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '_'))
             && !SAY_NOTHING.contains(&part.as_str())
     };
-    let last = parts.iter().rfind(says_something).or_else(|| parts.iter().rfind(|part| !part.is_empty()))?;
+    let last = parts.iter().rfind(says_something).or(parts.last())?;
     Some(last.clone())
 }
 

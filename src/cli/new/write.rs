@@ -213,8 +213,8 @@ request.headers.X.Y = "it's \"it\""
         assert_eq!(
             writing.text(),
             format!(
-                "[connectors.orders]\n# {long}\n# {long}\nresponse.a         = \"{long}\"\nresponse.\"b c\".d = \
-                 \"{long}\"\n\nitem.watch = [\n  \"{long}\",\n  \"{long}\",\n]\n"
+                "[connectors.orders]\n# {long}\n# {long}\nresponse.a     = \"{long}\"\nresponse.\"b c\" = \
+                 {{ d = \"{long}\" }}\n\nitem.watch = [\n  \"{long}\",\n  \"{long}\",\n]\n"
             )
         );
     }

@@ -140,6 +140,13 @@ impl<'a> Tree<'a> {
 
     /// Returns why there is no list in a page.
     fn why_nothing(&self) -> &'static str {
+        let asks_password = |element: &OutlineElement| {
+            element.name == "input"
+                && element.attribute("type").is_some_and(|kind| kind.eq_ignore_ascii_case("password"))
+        };
+        if self.elements.iter().any(asks_password) {
+            return "it is a page to sign in at: the API has to be told who asks, and pages of people's accounts are no API";
+        }
         let has_scripts = self.elements.iter().any(|element| element.name == "script");
         if has_scripts && self.texts.first().is_none_or(|text| *text < LITTLE_TEXT) {
             "it is a page whose contents scripts fetch in the browser: its HTML has no list (the address that they fetch, \

@@ -174,6 +174,9 @@ fn a_page_without_a_list_says_so() {
         "<p>A long text about the company.</p>".repeat(30)
     );
     assert!(error(&prose).contains("without elements that repeat"), "{}", error(&prose));
+    let sign_in =
+        "<!doctype html><form><input name='user'><input type='Password' name='secret'></form><script></script>";
+    assert!(error(sign_in).contains("a page to sign in at"), "{}", error(sign_in));
     assert!(error("<!doctype html>").contains("without elements that repeat"));
 }
 
