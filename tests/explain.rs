@@ -356,6 +356,8 @@ async fn what_is_printed_fits_the_terminal() {
     world.set("/orders", 200, CHANGED);
     let show = |arguments: &[&str], columns, coloured| world.printed(Some(&service), arguments, columns, coloured);
     insta::assert_snapshot!("changed_80", show(&["orders", "1"], 80, false));
+    insta::assert_snapshot!("changed_80_coloured", show(&["orders", "1"], 80, true));
+    insta::assert_snapshot!("changed_120", show(&["orders", "1"], 120, false));
     insta::assert_snapshot!("changed_120_coloured", show(&["orders", "1"], 120, true));
     insta::assert_snapshot!("unwanted_80_coloured", show(&["orders", "3"], 80, true));
     insta::assert_snapshot!("unwanted_120", show(&["orders", "3"], 120, false));

@@ -192,6 +192,19 @@ async fn each_stage_is_told_with_its_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_fits_the_terminal() {
+    let source = orders().await;
+    let home = Home::new(&connector(&source, PAID));
+    for columns in [80, 120] {
+        let output = output_of(&mut trying(&home, columns, &[]));
+        insta::assert_snapshot!(format!("orders_{columns}"), printed(&output));
+        let output = output_of(trying(&home, columns, &[]).env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1"));
+        let shown = printed(&output).replace('\u{1b}', "^");
+        insta::assert_snapshot!(format!("orders_{columns}_coloured"), shown);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_shown_as_they_would_go_out() {
     let source = orders().await;
     let home = Home::new(&connector(&source, PAID));

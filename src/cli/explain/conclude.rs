@@ -206,7 +206,7 @@ fn waits(facts: &Facts, one: &DeliveryDetail) -> String {
         return format!("waits for {name}, which is no subscription any more");
     }
     let number = attempt_number(one.delivery.attempts + 1);
-    let after = last_outcome(one).map(|outcome| format!(" (the last one came to {outcome})")).unwrap_or_default();
+    let after = last_outcome(one).map(|outcome| format!(" (the last one: {outcome})")).unwrap_or_default();
     format!("is waiting for its {number} attempt to {name} at {}{after}", time(one.delivery.due))
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::model::delivery::Outcome;
+use crate::model::delivery::{FailureClass, Outcome};
 use crate::server::wire::{DeliveryDetail, MatchVerdict, MatchView};
 
 /// Returns the names as a text: `a`, `a and b`, `a, b and c`.
@@ -36,7 +36,22 @@ pub fn says(view: &MatchView) -> String {
 /// Returns what the last attempt of a delivery came to: a status, or where it failed.
 pub fn last_outcome(one: &DeliveryDetail) -> Option<String> {
     let Outcome { status, failure } = one.delivery.last?;
-    status.map(|status| status.to_string()).or_else(|| failure.map(|failure| failure.as_str().to_owned()))
+    status.map(|status| status.to_string()).or_else(|| failure.map(|failure| in_words(failure).to_owned()))
+}
+
+fn in_words(failure: FailureClass) -> &'static str {
+    match failure {
+        FailureClass::Dns => "its name could not be resolved",
+        FailureClass::Connect => "no connection",
+        FailureClass::Tls => "no secure connection",
+        FailureClass::Timeout => "no answer in time",
+        FailureClass::Transport => "the connection broke",
+        FailureClass::Body => "its answer could not be read",
+        FailureClass::Render => "nothing could be sent",
+        FailureClass::Status => "it was not taken",
+        FailureClass::Egress => "its address is not allowed",
+        FailureClass::Auth => "no token could be had",
+    }
 }
 
 /// Returns the ordinal of an attempt: `1st`, `2nd`, `3rd`, `11th`.

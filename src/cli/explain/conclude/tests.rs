@@ -224,7 +224,7 @@ fn what_became_of_the_last_event() {
         &with(&[sent(), waiting(2)]),
         Case::Waiting,
         &format!(
-            "It is waiting for its 3rd attempt to crm at 2026-11-21 14:00:00Z (the last one came to 503); it was sent to erp \
+            "It is waiting for its 3rd attempt to crm at 2026-11-21 14:00:00Z (the last one: 503); it was sent to erp \
              on 2026-11-21 12:00:00Z {of}"
         ),
     );
@@ -235,7 +235,7 @@ fn what_became_of_the_last_event() {
         &with(&[dead]),
         Case::Dead,
         &format!(
-            "It is a dead letter of bot since 2026-11-21 12:00:00Z (exhausted, connect): `pollhook replay \
+            "It is a dead letter of bot since 2026-11-21 12:00:00Z (exhausted, no connection): `pollhook replay \
              evt_00000000000000000000000000000007.bot` sends it again {of}"
         ),
     );
