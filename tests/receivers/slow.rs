@@ -79,7 +79,7 @@ fn endless() -> Vec<Trial> {
         asked("a phrase without end", [send("HTTP/1.1 200 "), forever("very well ")]),
         asked("trailers without end", [send(&format!("{chunked}2\r\nok\r\n0\r\n")), forever("x-more: and more\r\n")]),
         asked("a chunk extension without end", [send(&format!("{chunked}2;")), forever("and-more")]),
-        hanging("empty lines without end", [send("\r\n"), forever("\r\n")]),
+        asked("empty lines without end", [send("\r\n"), forever("\r\n")]),
         hanging("100 Continue without end", [send("HTTP/1.1 100 "), forever("Continue\r\n\r\nHTTP/1.1 100 ")]),
         hanging("hints without end", [send("HTTP/1.1 103 "), forever("Hints\r\nlink: </>\r\n\r\nHTTP/1.1 103 ")]),
         Trial::new(

@@ -24,7 +24,7 @@ const AT_A_TIME: usize = 8;
 /// How long anything may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const IMPATIENT: &str = "timeout = \"500ms\"";
+const IMPATIENT: &str = "timeout = \"1500ms\"";
 
 /// The most bytes that the systems between the two take of an answer beside what is read.
 const IN_BETWEEN: usize = 16 << 20;
@@ -77,7 +77,7 @@ impl Trial {
         self
     }
 
-    /// Gives the receiver half a second for each answer while it is ill.
+    /// Gives the receiver a second and a half for each answer while it is ill.
     pub fn impatient(self) -> Self {
         Self { impatient: true, ..self }
     }
