@@ -47,7 +47,7 @@ pub(super) fn read(answer: &Answer) -> Result<Read, Undiscovered> {
                 Some(_) => "its `Content-Type` and its beginning say so",
                 None => "its beginning says so",
             };
-            let finding = finding(name(&format), Vec::new(), Sureness::Certain, because);
+            let finding = finding(format.name(), Vec::new(), Sureness::Certain, because);
             Ok(Read { format, value, finding, items: None })
         }
         Err(error) => match otherwise(answer) {
@@ -155,17 +155,6 @@ fn guarded(body: &[u8]) -> Option<String> {
     is_call.then(|| {
         "it is JSONP, a script that calls a function: leave out the parameter that names the function".to_owned()
     })
-}
-
-fn name(format: &ResponseFormat) -> &'static str {
-    match format {
-        ResponseFormat::Json => "JSON",
-        ResponseFormat::Ndjson => "NDJSON",
-        ResponseFormat::Csv(_) => "CSV",
-        ResponseFormat::Xml(_) => "XML",
-        ResponseFormat::Feed => "a feed",
-        ResponseFormat::Html(_) => "HTML",
-    }
 }
 
 #[cfg(test)]

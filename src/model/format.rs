@@ -16,6 +16,20 @@ pub enum ResponseFormat {
     Html(HtmlRules),
 }
 
+impl ResponseFormat {
+    /// Returns what people call it, as the end of "the answer is …".
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Ndjson => "NDJSON",
+            Self::Csv(_) => "CSV",
+            Self::Xml(_) => "XML",
+            Self::Feed => "a feed",
+            Self::Html(_) => "HTML",
+        }
+    }
+}
+
 /// How comma-separated values are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CsvRules {

@@ -11,7 +11,7 @@ use super::shelf::Shelved;
 use super::snippet::{snippet, toml};
 use crate::config::Param;
 use crate::model::change::ChangeKind;
-use crate::model::connector::Connector;
+use crate::model::connector::{Connector, ItemRules};
 use crate::model::expression::Expression;
 
 /// A template, and what a connector that uses it with its examples would do.
@@ -126,13 +126,7 @@ fn facts(connector: &Connector) -> Vec<(&'static str, String)> {
     let events: Vec<&str> = connector.changes.events.iter().map(|kind| kind.as_str()).collect();
     facts.push(("events", events.join(", ")));
     if connector.changes.events.contains(&ChangeKind::Updated) {
-        let watched = match item.watch.as_deref() {
-            None => "anything of it".to_owned(),
-            Some([one]) => source(one),
-            Some(several) => format!("one of {}", sources(several)),
-        };
-        let ignored = if item.ignore.is_empty() { String::new() } else { format!(" but {}", sources(&item.ignore)) };
-        facts.push(("updated", format!("when {watched}{ignored} changes")));
+        facts.push(("updated", when_updated(item)));
     }
     facts.push(("schedule", connector.schedule.to_string()));
     let pages = counted(connector.pagination.max_pages, "page");
@@ -144,6 +138,18 @@ fn facts(connector: &Connector) -> Vec<(&'static str, String)> {
     }
     facts.push(("limits", limits.join(", ")));
     facts
+}
+
+fn when_updated(item: &ItemRules) -> String {
+    let is_in_key = |watched: &Expression| item.key.iter().any(|part| part.source() == watched.source());
+    let watched = match item.watch.as_deref() {
+        None => "anything of it".to_owned(),
+        Some(all) if all.iter().all(is_in_key) => return "never: an item that has come stays as it is".to_owned(),
+        Some([one]) => source(one),
+        Some(several) => format!("one of {}", sources(several)),
+    };
+    let ignored = if item.ignore.is_empty() { String::new() } else { format!(" but {}", sources(&item.ignore)) };
+    format!("when {watched}{ignored} changes")
 }
 
 fn sources(expressions: &[Expression]) -> String {

@@ -7,7 +7,7 @@ use super::words::{attempt_number, joined, last_outcome, says};
 use crate::cli::status::time;
 use crate::model::change::ChangeKind;
 use crate::model::delivery::DeathReason;
-use crate::model::id::SubscriptionName;
+use crate::model::id::{ConnectorName, SubscriptionName};
 use crate::model::item::SetAsideReason;
 use crate::server::wire::{DeliveryDetail, MatchVerdict, PresenceName};
 use crate::store::DeliveryStateName;
@@ -297,12 +297,7 @@ fn unknown(facts: &Facts) -> Answer {
             format!("It is unknown, and the source lists no items at all; `pollhook try {name}` says why.")
         }
         Source::NotListed { unless, examples, .. } => {
-            let unless = unless.as_ref().map(|unless| format!(", unless {unless}")).unwrap_or_default();
-            let like = if examples.is_empty() {
-                String::new()
-            } else {
-                format!(" Keys of {name} look like {}.", joined(examples))
-            };
+            let (unless, like) = (unless_said(unless.as_deref()), keys_like(name, examples));
             format!("It is not in the source{unless}, and no poll has seen it. Is the key right?{like}")
         }
         Source::OnFailedPage { page, problem } => {
@@ -312,6 +307,15 @@ fn unknown(facts: &Facts) -> Answer {
         _ => "No poll has seen it; without --no-look the source is asked whether it has it.".to_owned(),
     };
     Some((Case::Unknown, sentence))
+}
+
+fn unless_said(unless: Option<&str>) -> String {
+    unless.map(|unless| format!(", unless {unless}")).unwrap_or_default()
+}
+
+/// Returns what keys of a connector look like, for whoever may have misspelt one.
+fn keys_like(connector: &ConnectorName, examples: &[String]) -> String {
+    if examples.is_empty() { String::new() } else { format!(" Keys of {connector} look like {}.", joined(examples)) }
 }
 
 /// The service was not asked.
@@ -331,12 +335,7 @@ fn only_looked(facts: &Facts) -> (Case, String) {
             names => format!("It is in the source. {silent}; if it is new, it goes to {}.", joined(names)),
         },
         Source::NotListed { unless, examples, .. } => {
-            let unless = unless.as_ref().map(|unless| format!(", unless {unless}")).unwrap_or_default();
-            let like = if examples.is_empty() {
-                String::new()
-            } else {
-                format!(" Keys of {name} look like {}.", joined(examples))
-            };
+            let (unless, like) = (unless_said(unless.as_deref()), keys_like(name, examples));
             format!("It is not in the source{unless}. {silent}.{like}")
         }
         Source::OnFailedPage { page, problem } => {

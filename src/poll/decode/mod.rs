@@ -83,7 +83,7 @@ pub(super) fn decode<'r>(
         },
     };
     if let Some(found) = unexpected_markup(&format, &beginning) {
-        return Err(PageError::Markup { found, expected: name(&format), hint: "", excerpt: excerpt() });
+        return Err(PageError::Markup { found, expected: format.name(), hint: "", excerpt: excerpt() });
     }
     let value = match value(&format, page).and_then(not_too_deep) {
         Ok(Value::Null) => return Err(PageError::Null),
@@ -94,7 +94,7 @@ pub(super) fn decode<'r>(
     let items = if is_feed && response.items_by_default { &FEED_ITEMS } else { &response.items };
     let minutes = value["feed"]["ttl"].as_u64().filter(|_| is_feed);
     let fresh_for = minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60)));
-    Ok(Decoded { format: name(&format), value, items, fresh_for })
+    Ok(Decoded { format: format.name(), value, items, fresh_for })
 }
 
 /// Returns the items of a page that was found at this address: what `response.items` gives of what it says.
@@ -223,17 +223,6 @@ fn not_too_deep(value: Value) -> Result<Value, String> {
         Ok(value)
     } else {
         Err(format!("it is nested more than {MOST_LEVELS} levels deep"))
-    }
-}
-
-fn name(format: &ResponseFormat) -> &'static str {
-    match format {
-        ResponseFormat::Json => "JSON",
-        ResponseFormat::Ndjson => "NDJSON",
-        ResponseFormat::Csv(_) => "CSV",
-        ResponseFormat::Xml(_) => "XML",
-        ResponseFormat::Feed => "a feed",
-        ResponseFormat::Html(_) => "HTML",
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn the_content_type_tells_unless_it_says_nothing() {
         let check = |content_type: Option<&str>, beginning: &str, expected: &str| {
-            let found = format(content_type, beginning).map_or("none", |format| super::super::name(&format));
+            let found = format(content_type, beginning).map_or("none", |format| format.name());
             assert_eq!(found, expected, "{content_type:?} {beginning}");
         };
         check(None, "7", "JSON");
