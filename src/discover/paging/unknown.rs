@@ -21,7 +21,11 @@ pub(super) fn finding(signs: &Signs<'_>, format: &ResponseFormat) -> Finding {
         return one(Sureness::Certain, "it is a feed, which lists what is newest".to_owned());
     }
     if matches!(format, ResponseFormat::Html(_)) {
-        return one(Sureness::Likely, "it links to no page after it that pollhook could ask for".to_owned());
+        let none = "it links to no page after it that pollhook could ask for";
+        if ROUND.contains(&count) {
+            return doubt(format!("it has exactly {count} items, so there may be more pages, but {none}"));
+        }
+        return one(Sureness::Likely, none.to_owned());
     }
     if signs.members.named(&["scrollid"]).is_some() {
         return doubt("it has a `_scroll_id`, whose next pages are asked for at another address".to_owned());
