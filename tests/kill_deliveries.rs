@@ -11,6 +11,7 @@ mod support {
 }
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,7 +64,65 @@ async fn batches_survive_a_shutdown_that_is_cut_short() {
     run(Plan { rules, ends: 8, is_told: true, most_joined: 7, is_ordered: false }).await;
 }
 
-/// How many items there are, and how many of them at most have changed when they are looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_have_been_sent_alone_is_repeated_alone() {
+    let batch = "batch = { max = 7, wait = \"100ms\" }";
+    repeat_alone(batch, batch).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_configured_after_a_kill_takes_nothing_in_that_may_have_been_sent() {
+    repeat_alone("", "batch = { max = 7, wait = \"100ms\" }").await;
+}
+
+/// Kills the service while its only attempt is under way, with one event, and further events wait. A receiver that got
+/// the attempt knows its repeat by the id, so the event must not come as a part of something else.
+async fn repeat_alone(rules: &str, rules_later: &str) {
+    let items = Arc::new(Mutex::new(vec![1]));
+    let served = Arc::clone(&items);
+    let source = Source::start(move |_| {
+        let items: Vec<Value> = lock(&served).iter().map(|id| json!({ "id": id })).collect();
+        Reply::json(json!(items).to_string())
+    })
+    .await;
+    let receiver = Source::start(|_| Reply::fault(Fault::Hang)).await;
+    let rules = format!("concurrency = 1\n{rules}");
+    let home = Home::new(&configuration(&source.url("/items"), &receiver.url("/hooks"), "1m", &rules));
+    let service = home.start().await;
+    let mut sent = Vec::new();
+    wait::until("an attempt is under way", Duration::from_secs(30), async || {
+        sent.extend(receiver.take_requests());
+        (!sent.is_empty()).then_some(())
+    })
+    .await;
+    lock(&items).extend([2, 3]);
+    wait::until("others wait", Duration::from_secs(30), async || {
+        (service.list("/v1/events").await.len() == 3).then_some(())
+    })
+    .await;
+    drop(service);
+
+    receiver.respond(|_| Reply::of(200, ""));
+    let path = home.path().join("config.toml");
+    let text = fs::read_to_string(&path).expect("the configuration can be read");
+    fs::write(&path, text.replace(&rules, rules_later)).expect("the configuration can be written");
+    let service = home.start().await;
+    wait::until("everything is delivered", Duration::from_secs(30), async || {
+        let lane = service.get("/v1/subscriptions/hooks").await["deliveries"].clone();
+        let is_settled = ["waiting", "retrying", "dead"].iter().all(|state| lane[state] == json!(0));
+        is_settled.then_some(())
+    })
+    .await;
+    service.stop().await;
+    let mut book = Book { random: Rng::new(), receipts: Vec::new(), calm: true };
+    for request in sent.iter().chain(&receiver.take_requests()) {
+        book.receive(request);
+    }
+    assert_eq!(book.acknowledged().len(), 3);
+    book.check_batches(7);
+}
+
+/// How many items there are, and how many changes there are at most when they are looked at.
 const ITEMS: usize = 40;
 const CHANGES: usize = 30;
 
@@ -84,7 +143,7 @@ async fn run(plan: Plan) {
     let book = Arc::new(Mutex::new(Book { random: Rng::with_seed(random.u64(..)), receipts: Vec::new(), calm: false }));
     let kept = Arc::clone(&book);
     let receiver = Source::start(move |request| lock(&kept).receive(request)).await;
-    let home = Home::new(&configuration(&source.url("/items"), &receiver.url("/hooks"), plan.rules));
+    let home = Home::new(&configuration(&source.url("/items"), &receiver.url("/hooks"), "1s", plan.rules));
 
     for _ in 0..plan.ends {
         let service: Process = home.launch();
@@ -112,7 +171,8 @@ async fn run(plan: Plan) {
     service.stop().await;
 
     let book = lock(&book);
-    book.check_repeats(plan.most_joined);
+    book.check_repeats();
+    book.check_batches(plan.most_joined);
     assert_eq!(stored, book.acknowledged(), "the events in the store and those that were acknowledged");
     if plan.is_ordered {
         book.check_order();
@@ -124,7 +184,7 @@ async fn run(plan: Plan) {
     ));
 }
 
-fn configuration(source: &str, receiver: &str, rules: &str) -> String {
+fn configuration(source: &str, receiver: &str, timeout: &str, rules: &str) -> String {
     format!(
         r#"
         [connectors.items]
@@ -136,7 +196,7 @@ fn configuration(source: &str, receiver: &str, rules: &str) -> String {
         [subscriptions.hooks]
         url = "{receiver}"
         secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-        timeout = "1s"
+        timeout = "{timeout}"
         retry = [{retry}]
         breaker = {{ rest = "1s" }}
         {rules}
@@ -162,7 +222,7 @@ impl Items {
     /// Returns the items, some of which have changed.
     fn look(&mut self) -> String {
         if !self.calm {
-            for _ in 0..CHANGES {
+            for _ in 0..self.random.usize(1..=CHANGES) {
                 let id = self.random.u64(..ITEMS as u64);
                 *self.versions.entry(id).or_default() += 1;
             }
@@ -240,13 +300,19 @@ impl Book {
             .map(move |event| (number(&event["data"]["id"]), number(&event["data"]["version"])))
     }
 
-    /// Checks that what has the same id is the same, and that no event is in deliveries with different ids.
-    fn check_repeats(&self, most_joined: usize) {
+    /// Checks that what has the same id is the same.
+    fn check_repeats(&self) {
         let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut deliveries: BTreeMap<String, &str> = BTreeMap::new();
         for receipt in &self.receipts {
             let first = *bodies.entry(&receipt.id).or_insert(&receipt.body);
             assert_eq!(first, receipt.body, "a repeat of {} has another body", receipt.id);
+        }
+    }
+
+    /// Checks that no event is in deliveries with different ids, nor too many in one.
+    fn check_batches(&self, most_joined: usize) {
+        let mut deliveries: BTreeMap<String, &str> = BTreeMap::new();
+        for receipt in &self.receipts {
             let events = receipt.events();
             assert!((1..=most_joined).contains(&events.len()), "{} has {} events", receipt.id, events.len());
             for event in events {

@@ -100,6 +100,7 @@ fn check(heading: &str, looks_right: impl Fn(&Event, &Value)) {
             lease,
             event: Arc::clone(&event),
             joined: Vec::new(),
+            closed: false,
             since: at,
             attempts: 0,
             failures: 0,

@@ -66,5 +66,5 @@ pub(crate) fn claimed(events: Vec<Event>) -> ClaimedDelivery {
     let id = DeliveryId { event: event.id, subscription: "erp".parse().expect("a name") };
     let lease = DeliveryLease { id, token: LeaseToken::new(), until: Timestamp::LAST };
     let since = event.time;
-    ClaimedDelivery { lease, event, joined: events.collect(), since, attempts: 0, failures: 0 }
+    ClaimedDelivery { lease, event, joined: events.collect(), closed: false, since, attempts: 0, failures: 0 }
 }

@@ -31,7 +31,7 @@ use crate::model::id::SubscriptionName;
 use crate::model::lane::Order;
 use crate::model::subscription::Subscription;
 use crate::model::time::Timestamp;
-use crate::store::{ClaimedDelivery, Disabled, LaneState, Settlement, SharedStore, Store, StoreError};
+use crate::store::{ClaimedDelivery, Disabled, LaneState, MOST_UNDER_WAY, Settlement, SharedStore, Store, StoreError};
 use crate::telemetry::SharedTelemetry;
 
 /// What all lanes share.
@@ -137,7 +137,8 @@ impl Lane {
             attempts: JoinSet::new(),
             unsettled: Vec::new(),
             settling: 0,
-            most_attempts: concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING),
+            most_attempts: (concurrency + concurrency.saturating_mul(SETTLING_FACTOR).max(FEWEST_SETTLING))
+                .min(MOST_UNDER_WAY),
             look: true,
             look_at: Timestamp::LAST,
             pending_look: None,

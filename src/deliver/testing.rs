@@ -39,6 +39,14 @@ pub fn describe_first_attempt(
 ) -> Result<RequestDescription, Unsendable> {
     let id = DeliveryId { event: event.id, subscription: subscription.name.clone() };
     let lease = DeliveryLease { id, token: LeaseToken::new(), until: attempted_at };
-    let sent = ClaimedDelivery { lease, since: event.time, event, joined: Vec::new(), attempts: 0, failures: 0 };
+    let sent = ClaimedDelivery {
+        lease,
+        since: event.time,
+        event,
+        joined: Vec::new(),
+        closed: false,
+        attempts: 0,
+        failures: 0,
+    };
     RequestWriter::new(Arc::clone(subscription), Arc::new(Renderer::default())).describe(&sent, attempted_at)
 }

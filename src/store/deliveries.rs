@@ -24,6 +24,10 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// is held, what failed or was replayed goes before first tries, also while it is not due yet, and of either that
     /// of the older event first. With [`Order::All`], the same holds as if all were of one item.
     ///
+    /// When a lane that joined nothing before begins to, what it had under way by then may have been sent, and must not
+    /// come again as a part of something else, which has another id: the oldest [`MOST_UNDER_WAY`] that wait for their first attempt, and all
+    /// that is older, stay alone.
+    ///
     /// In a lane with an order, a lease that ended is given back by the next claim. A lane whose order changes is
     /// arranged anew by its next claims, if much waits by several, which meanwhile may take nothing and say that there
     /// is more.
@@ -37,9 +41,12 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// Joins claimed deliveries that were never attempted into one, to be attempted and settled together for ever
     /// after: the first one carries the others, in their order, and their leases end. When this returns, it is on disk.
     ///
+    /// A delivery of a lane that joins has to be joined before it is attempted, with no others if it goes alone: else
+    /// others could be joined to it after a crash, and its receiver would not know it again.
+    ///
     /// In counts and among dead letters, such a batch is one delivery, the first. Nothing is done if any of the leases
-    /// is no longer held. What was attempted or joined before cannot be joined, nor can deliveries of a lane that has an
-    /// order. After an error the leases are to be given back: what they stand for may no longer be as it was claimed.
+    /// is no longer held. What was attempted or joined before cannot be joined, nor what was claimed as closed, nor
+    /// deliveries of a lane that has an order. After an error the leases are to be given back: what they stand for may no longer be as it was claimed.
     async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
     /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each
@@ -78,10 +85,15 @@ pub trait DeliveryStore: Send + Sync + 'static {
     fn wake(&self, subscription: &SubscriptionName) -> Arc<Notify>;
 }
 
+/// The most deliveries that a lane may have sent and not settled.
+pub const MOST_UNDER_WAY: usize = 5000;
+
 /// How much is claimed, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim {
     pub order: Order,
+    /// Whether the lane joins deliveries.
+    pub joins: bool,
     /// The most deliveries.
     pub most: usize,
     /// The most bytes of events, unless a single delivery has more.
@@ -92,7 +104,7 @@ pub struct Claim {
 impl Claim {
     /// Returns a claim of at most so many deliveries, whatever their order.
     pub fn up_to(most: usize, lease_for: Duration) -> Self {
-        Self { order: Order::None, most, most_bytes: usize::MAX, lease_for }
+        Self { order: Order::None, joins: false, most, most_bytes: usize::MAX, lease_for }
     }
 }
 
@@ -120,12 +132,22 @@ pub struct ClaimedDelivery {
     pub event: Arc<Event>,
     /// The further events of a batch, in their order.
     pub joined: Vec<Arc<Event>>,
+    /// Whether nothing may be joined to it any more, and it to nothing: it may have been sent as it is.
+    pub closed: bool,
     /// When it was queued, or last replayed.
     pub since: Timestamp,
     /// How many attempts were made before, replays included.
     pub attempts: u32,
     /// How many attempts have failed since the delivery was created or last replayed: its place on the retry schedule.
     pub failures: u32,
+}
+
+impl ClaimedDelivery {
+    /// Tells whether it may become a part of another delivery, or another one of it. What was sent once keeps its body,
+    /// and with it those that it was sent with.
+    pub fn is_open(&self) -> bool {
+        self.attempts == 0 && !self.closed
+    }
 }
 
 /// What came of a claimed delivery.

@@ -21,8 +21,8 @@ mod wake;
 use std::sync::Arc;
 
 pub use deliveries::{
-    ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, Disabled, LaneState, OpenBreaker,
-    Settlement, Verdict,
+    ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, Disabled, LaneState, MOST_UNDER_WAY,
+    OpenBreaker, Settlement, Verdict,
 };
 pub use history::{DeliveryQuery, DeliveryStateName, EventQuery, HistoryStore, LaneCounts, Page, Pruned, Retention};
 pub use polls::{POLLS_KEPT, PollCommit, PollLease, PollPart, PollStore, SeenSelection, SeenUpdate};

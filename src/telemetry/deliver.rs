@@ -388,6 +388,7 @@ mod tests {
             lease: DeliveryLease { id, token: LeaseToken::new(), until: Timestamp::LAST },
             event: Arc::new(event),
             joined: Vec::new(),
+            closed: false,
             since: Timestamp::EPOCH,
             attempts: number - 1,
             failures: number - 1,

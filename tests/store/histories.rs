@@ -40,7 +40,7 @@ enum Step {
     CommitItems { lease: usize, updates: Vec<Update>, asides: Vec<Aside> },
     CommitMany { lease: usize, first: u16, count: u16 },
     Claim { subscription: usize, most: usize, most_bytes: usize, lease_for: u64 },
-    SetOrder { subscription: usize, order: Order },
+    SetRules { subscription: usize, order: Order, joins: bool },
     Join { claimed: usize, most: usize },
     Settle { claimed: usize, verdict: u8, wait: u64, answer: usize, with_news: bool },
     Release { claimed: usize },
@@ -117,8 +117,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (index.clone(), 0..9_usize, prop_oneof![4 => Just(usize::MAX), 1 => 0..60_usize], 1..90_u64)
             .prop_map(|(subscription, most, most_bytes, lease_for)|
                 Step::Claim { subscription, most, most_bytes, lease_for }),
-        1 => (index.clone(), prop_oneof![Just(Order::None), Just(Order::Item), Just(Order::All)])
-            .prop_map(|(subscription, order)| Step::SetOrder { subscription, order }),
+        1 => (index.clone(), prop_oneof![Just(Order::None), Just(Order::Item), Just(Order::All)], any::<bool>())
+            .prop_map(|(subscription, order, joins)| Step::SetRules { subscription, order, joins }),
         2 => (index.clone(), 0..7_usize).prop_map(|(claimed, most)| Step::Join { claimed, most }),
         12 => (index.clone(), 0..4_u8, 0..90_u64, prop_oneof![4 => 0..20_usize, 1 => 1000..5000_usize], any::<bool>())
             .prop_map(|(claimed, verdict, wait, answer, with_news)|
@@ -153,8 +153,8 @@ fn lane_step() -> impl Strategy<Value = Step> {
         2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Replay { event, subscription }),
         1 => (index.clone(), 0..9_usize).prop_map(|(subscription, most)| Step::ReplayDead { subscription, most }),
         2 => (index.clone(), index.clone()).prop_map(|(event, subscription)| Step::Send { event, subscription }),
-        1 => (1..3_usize, prop_oneof![1 => Just(Order::None), 3 => Just(Order::Item), 1 => Just(Order::All)])
-            .prop_map(|(subscription, order)| Step::SetOrder { subscription, order }),
+        1 => (1..3_usize, prop_oneof![1 => Just(Order::None), 3 => Just(Order::Item), 1 => Just(Order::All)], any::<bool>())
+            .prop_map(|(subscription, order, joins)| Step::SetRules { subscription, order, joins }),
         1 => (index, 0..7_usize).prop_map(|(claimed, most)| Step::Join { claimed, most }),
         1 => (0..9_usize, 0..200_u64, 0..200_u64, 0..8_u8)
             .prop_map(|(most, delivered, dead, configured)| Step::Prune { most, delivered, dead, configured }),
@@ -214,6 +214,7 @@ struct Both {
     events: Vec<EventId>,
     /// With which order each subscription is claimed from now on.
     orders: [Order; 3],
+    joins: [bool; 3],
 }
 
 /// What of an outcome both stores must agree on.
@@ -228,10 +229,10 @@ fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> Result<T, &'stati
 
 fn describe(claimed: &[ClaimedDelivery]) -> Vec<String> {
     let describe = |claimed: &ClaimedDelivery| {
-        let ClaimedDelivery { lease, since, attempts, failures, .. } = claimed;
+        let ClaimedDelivery { lease, closed, since, attempts, failures, .. } = claimed;
         let event = serde_json::to_string(&*claimed.event).expect("JSON");
         let joined: Vec<EventId> = claimed.joined.iter().map(|event| event.id).collect();
-        format!("{:?} {:?} {since} {attempts} {failures} {event} {joined:?}", lease.id, lease.until)
+        format!("{:?} {:?} {since} {attempts} {failures} {event} {joined:?} {closed}", lease.id, lease.until)
     };
     claimed.iter().map(describe).collect()
 }
@@ -258,6 +259,7 @@ impl Both {
             claims,
             events,
             orders: [Order::None; 3],
+            joins: [true; 3],
         }
     }
 
@@ -336,18 +338,20 @@ impl Both {
             Step::Claim { subscription: name, most, most_bytes, lease_for } => {
                 let (most, most_bytes, lease_for) = (*most, *most_bytes, Duration::from_secs(*lease_for));
                 let order = self.orders[name % SUBSCRIPTIONS.len()];
+                let joins = self.joins[name % SUBSCRIPTIONS.len()];
                 let name = subscription(SUBSCRIPTIONS[name % SUBSCRIPTIONS.len()]);
-                let claim = Claim { order, most, most_bytes, lease_for };
+                let claim = Claim { order, joins, most, most_bytes, lease_for };
                 let reference = self.reference.claim_deliveries(&name, now, claim).await.expect("a claim");
                 let embedded = store.claim_deliveries(&name, now, claim).await.expect("a claim");
                 assert_eq!(describe(&embedded.deliveries), describe(&reference.deliveries), "{order:?}");
                 assert_eq!(embedded.more, reference.more);
                 self.claims.extend(reference.deliveries.into_iter().zip(embedded.deliveries));
             }
-            Step::SetOrder { subscription: name, order } => {
+            Step::SetRules { subscription: name, order, joins } => {
                 // Where thousands wait, an order would let claims take less at a time than the reference does.
                 let index = name % SUBSCRIPTIONS.len();
                 self.orders[index] = if index == 0 { Order::None } else { *order };
+                self.joins[index] = *joins && self.orders[index] == Order::None;
             }
             Step::Join { claimed, most } => {
                 if self.claims.is_empty() {

@@ -31,6 +31,8 @@ store_conformance!(
     a_batch_shows_in_lists_and_counts,
     a_large_batch_keeps_its_order,
     only_what_is_held_and_new_can_be_joined,
+    what_goes_alone_is_not_joined_later,
+    what_was_under_way_before_a_lane_joined_stays_alone,
     a_part_of_a_batch_can_be_replayed_alone,
     a_batch_is_kept_whole_until_it_is_over,
     claims_end_at_their_bound_of_bytes,
@@ -383,6 +385,60 @@ async fn only_what_is_held_and_new_can_be_joined(store: SharedStore) {
     create(&*store, &connector("orders"), &["7", "8"], &[NAME]).await;
     let (claimed, _) = take(&store, 2).await;
     assert!(refused(claimed[0].lease.clone(), vec![claimed[1].lease.clone()]).await);
+}
+
+/// Claims for a lane that joins, and tells which of what was taken is closed.
+async fn claim_joining(store: &SharedStore, now: u64) -> (Vec<ClaimedDelivery>, Vec<bool>) {
+    let claimed = claim_by(store, now, Claim { joins: true, ..Claim::up_to(9, LEASE) }).await.deliveries;
+    let closed = claimed.iter().map(|claimed| claimed.closed).collect();
+    (claimed, closed)
+}
+
+/// After this many seconds, a lease has ended.
+const AFTER_LEASE: u64 = LEASE.as_secs();
+
+async fn what_goes_alone_is_not_joined_later(store: SharedStore) {
+    assert!(claim_joining(&store, 0).await.0.is_empty());
+    let ids = create(&*store, &connector("orders"), &["1", "2", "3", "4"], &[NAME]).await;
+    let (first, closed) = claim_joining(&store, 0).await;
+    assert_eq!(closed, [false; 4]);
+    store.join_deliveries(&first[0].lease, Vec::new()).await.expect("it is closed");
+    let outcome = store.join_deliveries(&first[0].lease, vec![first[1].lease.clone()]).await;
+    assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
+    // What may have been sent by then is taken again as it was, when nobody says what came of it.
+    let (again, closed) = claim_joining(&store, AFTER_LEASE).await;
+    assert_eq!(closed, [true, false, false, false]);
+    for (first, other) in [(0, 1), (1, 0)] {
+        let outcome = store.join_deliveries(&again[first].lease, vec![again[other].lease.clone()]).await;
+        assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
+    }
+    store.join_deliveries(&again[1].lease, vec![again[2].lease.clone()]).await.expect("they are joined");
+    // Nor does a batch become open when nothing is left that was joined to it.
+    store.replay(&id(ids[2]), at(AFTER_LEASE)).await.expect("a replay");
+    let (last, closed) = claim_joining(&store, 2 * AFTER_LEASE).await;
+    let taken: Vec<EventId> = last.iter().map(|claimed| claimed.event.id).collect();
+    assert_eq!(taken, [ids[0], ids[1], ids[3], ids[2]]);
+    assert_eq!(closed, [true, true, false, false]);
+    settle(&store, &last[0], 2 * AFTER_LEASE, Verdict::Delivered).await;
+    let (delivery, attempts) = store.delivery(&id(ids[0])).await.expect("a read").expect("the delivery");
+    assert_eq!((delivery.attempts, attempts.len(), delivery.members), (1, 1, 0));
+}
+
+async fn what_was_under_way_before_a_lane_joined_stays_alone(store: SharedStore) {
+    create(&*store, &connector("orders"), &["1", "2"], &[NAME]).await;
+    let before = claim_by(&store, 0, Claim::up_to(9, LEASE)).await.deliveries;
+    assert_eq!(before.len(), 2);
+    let (again, closed) = claim_joining(&store, AFTER_LEASE).await;
+    assert_eq!(closed, [true, true], "they may have been sent, each for itself");
+    let outcome = store.join_deliveries(&again[0].lease, vec![again[1].lease.clone()]).await;
+    assert!(matches!(outcome, Err(StoreError::Refused(_))), "{outcome:?}");
+    let later = [5, 6].map(|time| event(&connector("orders"), "k", at(time), raw("{}"), &[NAME]));
+    store.record_events(later.to_vec()).await.expect("they are recorded");
+    assert_eq!(claim_joining(&store, AFTER_LEASE).await.1, [false, false]);
+    assert_eq!(claim_joining(&store, 2 * AFTER_LEASE).await.1, [true, true, false, false]);
+    // It gives it up, and begins again.
+    assert_eq!(claim_by(&store, 3 * AFTER_LEASE, Claim::up_to(1, LEASE)).await.deliveries.len(), 1);
+    assert_eq!(claim_joining(&store, 4 * AFTER_LEASE).await.1, [true; 4]);
 }
 
 async fn a_part_of_a_batch_can_be_replayed_alone(store: SharedStore) {

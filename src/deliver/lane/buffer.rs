@@ -86,7 +86,7 @@ impl Buffer {
     pub fn extend(&mut self, claimed: Vec<ClaimedDelivery>, body_size: impl Fn(&Event) -> Option<usize>) {
         for claimed in claimed {
             self.bytes += memory(&claimed);
-            let most_bytes = self.gathering.as_ref().filter(|_| may_be_joined(&claimed)).map(|batch| batch.most_bytes);
+            let most_bytes = self.gathering.as_ref().filter(|_| claimed.is_open()).map(|batch| batch.most_bytes);
             // What is too large by itself must not make a batch too large.
             let fits = |most: usize| body_size(&claimed.event).filter(|body| *body <= most);
             match most_bytes.and_then(fits) {
@@ -161,12 +161,6 @@ impl Buffer {
     }
 }
 
-/// Tells whether a delivery may become a part of a batch. What was sent once keeps its body, and with it those that it was
-/// sent with.
-fn may_be_joined(claimed: &ClaimedDelivery) -> bool {
-    claimed.attempts == 0 && claimed.joined.is_empty()
-}
-
 /// Returns about how many bytes a delivery takes in memory.
 fn memory(claimed: &ClaimedDelivery) -> usize {
     std::iter::once(&claimed.event).chain(&claimed.joined).map(|event| event.size() + OVERHEAD).sum()
@@ -195,7 +189,15 @@ mod tests {
         let id = DeliveryId { event: event.id, subscription: "erp".parse().expect("a name") };
         let lease = DeliveryLease { id, token: LeaseToken::new(), until: Timestamp::LAST };
         let event = Arc::new(event);
-        ClaimedDelivery { lease, event, joined: Vec::new(), since: at(since), attempts, failures: attempts }
+        ClaimedDelivery {
+            lease,
+            event,
+            joined: Vec::new(),
+            closed: false,
+            since: at(since),
+            attempts,
+            failures: attempts,
+        }
     }
 
     fn buffer(max: usize, max_body: u64) -> Buffer {
@@ -240,7 +242,7 @@ mod tests {
     fn what_spoils_a_batch_goes_by_itself() {
         let mut buffer = buffer(3, 1 << 20);
         let mut joined = claimed(0, 0);
-        joined.joined = vec![Arc::clone(&joined.event)];
+        (joined.joined, joined.closed) = (vec![Arc::clone(&joined.event)], true);
         extend(&mut buffer, vec![claimed(0, 0), claimed(0, 2), joined, claimed(0, 0)]);
         assert_eq!(take_sizes(&mut buffer), [1, 1, 2]);
 

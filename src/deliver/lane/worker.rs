@@ -114,12 +114,18 @@ impl Worker {
             Opening::Trial => 1,
             Opening::Open => most,
         };
-        let claim = Claim { order: self.subscription.lane.order, most, most_bytes, lease_for: self.lease_for() };
+        let (order, joins) = (self.subscription.lane.order, self.joins());
+        let claim = Claim { order, joins, most, most_bytes, lease_for: self.lease_for() };
         let Claimed { deliveries: claimed, more } = store.claim_deliveries(name, now, claim).await?;
         let next = if more { now } else { store.next_due(name).await?.map_or(latest, |due| due.min(latest)) };
         // What falls due a moment later was not refused.
         let refused = claimed.is_empty() && !more && next <= now;
         Ok(Look { claimed, more, next, refused })
+    }
+
+    /// Tells whether several deliveries may go out as one.
+    fn joins(&self) -> bool {
+        self.subscription.content.batch.is_some()
     }
 
     /// How long leases are taken for.
@@ -221,15 +227,17 @@ impl Worker {
         Some(Attempted { settlement: Settlement { lease: claimed.lease, attempt, verdict, news }, too_many })
     }
 
-    /// Makes one delivery of what goes out together. Returns `None` if all of it was given back, because it could not be
-    /// joined, or because nothing may be sent any more when that was done.
+    /// Makes one delivery of what goes out together, to which nothing is joined ever after: also of a single one, since
+    /// it may have been sent when the next thing that happens is a crash. Returns `None` if all of it was given back,
+    /// because it could not be joined, or because nothing may be sent any more when that was done.
     async fn join(&self, shipment: Shipment) -> Option<ClaimedDelivery> {
         let mut shipment = shipment.into_iter();
         let mut first = shipment.next()?;
         let others: Vec<ClaimedDelivery> = shipment.collect();
-        if others.is_empty() {
+        if others.is_empty() && !(self.joins() && first.is_open()) {
             return Some(first);
         }
+        let opening = self.gate.opening(self.now());
         let leases = others.iter().map(|other| other.lease.clone()).collect();
         match self.store().join_deliveries(&first.lease, leases).await {
             Ok(()) => self.gate.store_worked(),
@@ -245,9 +253,14 @@ impl Worker {
             }
         }
         first.joined = others.into_iter().map(|other| other.event).collect();
-        self.telemetry.joined(1 + first.joined.len());
-        if self.gate.opening(self.now()) == Opening::Open {
-            return Some(first);
+        first.closed = true;
+        if !first.joined.is_empty() {
+            self.telemetry.joined(1 + first.joined.len());
+        }
+        match self.gate.opening(self.now()) {
+            Opening::Open => return Some(first),
+            Opening::Trial if opening == Opening::Trial => return Some(first),
+            _ => {}
         }
         self.give_back([first]).await;
         None

@@ -1,5 +1,6 @@
 //! Deliveries that are joined into one. The record of the first one says how many others there are, and lists of these
-//! lie beside it; the record of each other says what it was joined to. Only the first one waits in a queue.
+//! lie beside it; the record of each other says what it was joined to. Only the first one waits in a queue. One that goes
+//! alone has an empty list: whatever has a list is never joined again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use super::record::{DeliveryRecord, Stage};
 use super::value::{damaged, unseal_whole};
 use super::{Core, EmbeddedStore, put_whole};
 use crate::model::delivery::Delivery;
-use crate::model::id::{DeliveryId, EventId};
+use crate::model::id::{DeliveryId, EventId, SubscriptionName};
 use crate::store::kv::KeyValue;
-use crate::store::{DeliveryLease, StoreError, cannot_be_joined};
+use crate::store::{DeliveryLease, MOST_UNDER_WAY, StoreError, cannot_be_joined};
 
 /// How many deliveries one batch of changes joins to another: their ids are one part of its list.
 const JOINED_AT_ONCE: usize = 256;
@@ -23,11 +24,8 @@ const JOINED_AT_ONCE: usize = 256;
 impl EmbeddedStore {
     /// Joins deliveries part by part: when a crash comes between, a smaller batch and what was not yet joined to it wait.
     pub(super) async fn join(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError> {
-        if others.is_empty() {
-            let first = first.clone();
-            return self.commit(move |transaction, core| check(transaction, core, &first, &[], true)).await;
-        }
-        for (index, part) in others.chunks(JOINED_AT_ONCE).enumerate() {
+        let parts = others.chunks(JOINED_AT_ONCE).chain(others.is_empty().then_some([].as_slice()));
+        for (index, part) in parts.enumerate() {
             let (first, part) = (first.clone(), part.to_vec());
             // Before anything is joined, all are looked at.
             let all = if index == 0 { others.clone() } else { part.clone() };
@@ -59,6 +57,7 @@ fn check(
 ) -> Result<(), StoreError> {
     let subscription = &first.id.subscription;
     let order = LaneOrder::read(|key| transaction.get(key), subscription)?;
+    let alone_to = alone_to(|key| transaction.get(key), subscription)?;
     let lane = core.leases.lane(subscription);
     let lane = lock(&lane);
     let mut events = BTreeSet::new();
@@ -67,11 +66,12 @@ fn check(
         if !lane.is_holder(event, lease.token) || lease.id.subscription != *subscription || !events.insert(event) {
             return Err(StoreError::StaleLease { what: format!("delivery {}", lease.id) });
         }
-        let may_have_members = index == 0 && !is_beginning;
+        let has_begun = index == 0 && !is_beginning;
         let is_new = lane.is_untouched(event)
             || current(transaction, &lease.id)?
-                .is_some_and(|(record, _)| record.attempted == 0 && (record.members == 0 || may_have_members));
-        if !is_new || order.is_some_and(|order| !order.is_leaving()) {
+                .is_some_and(|(record, _)| record.attempted == 0 && (!record.is_closed() || has_begun));
+        let is_old = alone_to.is_some_and(|alone_to| event <= alone_to);
+        if !is_new || is_old || order.is_some_and(|order| !order.is_leaving()) {
             return Err(cannot_be_joined(&lease.id));
         }
     }
@@ -113,6 +113,37 @@ fn join_some(
         lane.note_record(first);
         lane.go_on(first);
     });
+    Ok(())
+}
+
+/// Returns up to which event nothing of a lane is joined; `None` if the lane joins nothing at all.
+pub(super) fn alone_to(
+    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+    subscription: &SubscriptionName,
+) -> Result<Option<EventId>, StoreError> {
+    let key = keys::alone_to(subscription);
+    let Some(value) = get(&key)? else { return Ok(None) };
+    let id = unseal_whole(&key, &value)?.try_into();
+    id.map(|id| Some(EventId::from_bytes(id))).map_err(|_| damaged(&key, "it has a wrong length"))
+}
+
+/// Notes that a lane joins deliveries from now on, other than what it may have under way; or that it joins no more.
+pub(super) fn set_joining(
+    transaction: &mut Transaction<'_>,
+    subscription: &SubscriptionName,
+    joins: bool,
+) -> Result<(), StoreError> {
+    let key = keys::alone_to(subscription);
+    if joins {
+        let mut alone_to = EventId::from_bytes([0; 16]);
+        for range in [keys::queued_first(subscription, None), keys::behind_before(subscription, None)] {
+            let oldest = transaction.first_of(&range, MOST_UNDER_WAY)?;
+            alone_to = oldest.last().and_then(|(key, _)| keys::event_of(key)).unwrap_or(alone_to).max(alone_to);
+        }
+        put_whole(transaction, key, alone_to.as_bytes());
+    } else {
+        transaction.delete(key);
+    }
     Ok(())
 }
 

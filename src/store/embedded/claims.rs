@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::batches::read_members;
+use super::batches::{self, read_members};
 use super::deliveries::read_record;
 use super::history::read_event_alone;
 use super::keys::{self, Item, Place};
@@ -30,6 +30,11 @@ impl EmbeddedStore {
     ) -> Result<Claimed, StoreError> {
         let kv = self.kv()?;
         self.core.committer.check()?;
+        // Before an order is given up: what it had under way is among the oldest then.
+        if batches::alone_to(|key| kv.get(key), subscription)?.is_some() != claim.joins {
+            let of = subscription.clone();
+            self.commit(move |transaction, _| batches::set_joining(transaction, &of, claim.joins)).await?;
+        }
         let mut is_arranged = order::is_arranged(&*kv, subscription, claim.order)?;
         for _ in 0..ARRANGING_STEPS {
             if is_arranged {
@@ -45,10 +50,12 @@ impl EmbeddedStore {
         let of = subscription.clone();
         let (mut claimed, blocked, applying) = self
             .read(move |kv, core| {
+                let alone_to = batches::alone_to(|key| kv.get(key), &of)?;
                 let taken = take_due(kv, core, &of, now, claim)?;
                 // What the scan saw may be of a batch that is not durable yet.
                 let applying = core.committer.applying();
-                Ok((read_taken(kv, core, &of, taken.leases, claim, taken.more), taken.blocked, applying))
+                let read = |lease| read_claimed(kv, core, lease, alone_to);
+                Ok((read_taken(core, &of, read, taken.leases, claim, taken.more), taken.blocked, applying))
             })
             .await?;
         claimed.more |= !is_arranged;
@@ -185,9 +192,9 @@ fn take_due(
 
 /// Reads what was taken, up to the claim's bound of bytes, and gives the rest back.
 fn read_taken(
-    kv: &dyn KeyValue,
     core: &Core,
     subscription: &SubscriptionName,
+    read: impl Fn(DeliveryLease) -> Result<ClaimedDelivery, StoreError>,
     leases: Vec<TakenLease>,
     claim: Claim,
     mut more: bool,
@@ -196,7 +203,7 @@ fn read_taken(
     let mut bytes: usize = 0;
     let mut leases = leases.into_iter();
     while let Some(taken) = leases.next() {
-        let delivery = match read_claimed(kv, core, taken.lease.clone()) {
+        let delivery = match read(taken.lease.clone()) {
             Ok(delivery) => delivery,
             Err(error) => {
                 // It stays leased, so that it is not in the way of the others.
@@ -258,17 +265,32 @@ fn free_places(
     outcome.map(|()| looked)
 }
 
-fn read_claimed(kv: &dyn KeyValue, core: &Core, lease: DeliveryLease) -> Result<ClaimedDelivery, StoreError> {
+fn read_claimed(
+    kv: &dyn KeyValue,
+    core: &Core,
+    lease: DeliveryLease,
+    alone_to: Option<EventId>,
+) -> Result<ClaimedDelivery, StoreError> {
     let event = read_queued(kv, lease.id.event)?;
+    let is_old = alone_to.is_some_and(|alone_to| event.id <= alone_to);
     let Some(record) = read_record(|key| kv.get(key), &lease.id)? else {
         let since = event.time;
-        return Ok(ClaimedDelivery { lease, event, joined: Vec::new(), since, attempts: 0, failures: 0 });
+        return Ok(ClaimedDelivery {
+            lease,
+            event,
+            joined: Vec::new(),
+            closed: is_old,
+            since,
+            attempts: 0,
+            failures: 0,
+        });
     };
     lock(&core.leases.lane(&lease.id.subscription)).note_record(lease.id.event);
     let members = read_members(|key| kv.get(key), &lease.id, &record)?;
     let joined = members.into_iter().map(|event| read_queued(kv, event)).collect::<Result<_, _>>()?;
     let (since, attempts, failures) = (record.since, record.attempted, record.failures);
-    Ok(ClaimedDelivery { lease, event, joined, since, attempts, failures })
+    let closed = is_old || record.is_closed();
+    Ok(ClaimedDelivery { lease, event, joined, closed, since, attempts, failures })
 }
 
 fn read_queued(kv: &dyn KeyValue, event: EventId) -> Result<Arc<Event>, StoreError> {

@@ -98,7 +98,7 @@ pub(super) struct DeliveryRecord {
     pub attempts: Vec<StoredAttempt>,
     /// How many deliveries were joined to it and are still.
     pub members: u32,
-    /// In how many parts the list of these lies beside the record.
+    /// In how many parts the list of these lies beside the record; 0 if it was never closed.
     pub member_parts: u16,
 }
 
@@ -144,6 +144,11 @@ impl DeliveryRecord {
             members: 0,
             member_parts: 0,
         }
+    }
+
+    /// Tells whether nothing may be joined to it any more.
+    pub fn is_closed(&self) -> bool {
+        self.member_parts > 0
     }
 
     /// Returns where the delivery waits, if it does.

@@ -12,8 +12,8 @@ use crate::model::id::{DeliveryId, EventId, LeaseToken, SubscriptionName};
 use crate::model::lane::Order;
 use crate::model::time::Timestamp;
 use crate::store::{
-    ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, Settlement, StoreError,
-    Verdict, cannot_be_joined, is_turn_of_retries,
+    ATTEMPTS_KEPT, Claim, Claimed, ClaimedDelivery, DeliveryLease, DeliveryStore, LaneState, MOST_UNDER_WAY,
+    Settlement, StoreError, Verdict, cannot_be_joined, is_turn_of_retries,
 };
 
 impl MemoryStore {
@@ -60,6 +60,11 @@ impl DeliveryStore for MemoryStore {
         let mut inner = self.open()?;
         let inner = &mut *inner;
         let lane = inner.lanes.entry(subscription.clone()).or_default();
+        if lane.alone_to.is_some() != claim.joins {
+            let waiting = lane.deliveries.iter().filter(|(_, record)| record.place == Place::First);
+            let last = waiting.map(|(id, _)| *id).take(MOST_UNDER_WAY).last();
+            lane.alone_to = claim.joins.then(|| last.unwrap_or(EventId::from_bytes([0; 16])));
+        }
         lane.order = claim.order;
         if lane.order != Order::None {
             for record in lane.deliveries.values_mut().filter(|record| !record.is_held(now)) {
@@ -98,7 +103,8 @@ impl DeliveryStore for MemoryStore {
             let lease = DeliveryLease { id, token: LeaseToken::new(), until: now + claim.lease_for };
             record.lease = Some(lease.clone());
             let (since, attempts, failures) = (record.since, record.attempted, record.failures);
-            taken.push(ClaimedDelivery { lease, event: of_first, joined, since, attempts, failures });
+            let closed = record.closed || lane.alone_to.is_some_and(|alone_to| event <= alone_to);
+            taken.push(ClaimedDelivery { lease, event: of_first, joined, closed, since, attempts, failures });
         }
         first_tries.append(&mut retries);
         let more = claim.order != Order::All && (is_full || count == claim.most);
@@ -115,7 +121,8 @@ impl DeliveryStore for MemoryStore {
                 is_held && lease.id.subscription == first.id.subscription && events.insert(lease.id.event)
             });
             let record = record.ok_or_else(|| StoreError::StaleLease { what: format!("delivery {}", lease.id) })?;
-            if record.attempted > 0 || !record.members.is_empty() || lane.order != Order::None {
+            let is_old = lane.alone_to.is_some_and(|alone_to| lease.id.event <= alone_to);
+            if record.attempted > 0 || record.closed || is_old || lane.order != Order::None {
                 return Err(cannot_be_joined(&lease.id));
             }
         }
@@ -125,7 +132,8 @@ impl DeliveryStore for MemoryStore {
             (record.place, record.lease) = (Place::Joined(first.id.event), None);
             members.push(id.event);
         }
-        lane.deliveries.get_mut(&first.id.event).expect("it was found a moment ago").members = members;
+        let record = lane.deliveries.get_mut(&first.id.event).expect("it was found a moment ago");
+        (record.members, record.closed) = (members, true);
         Ok(())
     }
 

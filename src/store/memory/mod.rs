@@ -55,6 +55,8 @@ struct Lane {
     claimed: u64,
     /// That of the last claim.
     order: Order,
+    /// Up to which event nothing is joined, if anything is.
+    alone_to: Option<EventId>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,8 @@ struct Record {
     attempts: Vec<Attempt>,
     /// The events of the deliveries that were joined to this one.
     members: Vec<EventId>,
+    /// Whether nothing may be joined to it any more.
+    closed: bool,
     lease: Option<DeliveryLease>,
 }
 
@@ -237,7 +241,16 @@ impl Lane {
 
 impl Record {
     fn waiting(place: Place, since: Timestamp) -> Self {
-        Self { place, since, failures: 0, attempted: 0, attempts: Vec::new(), members: Vec::new(), lease: None }
+        Self {
+            place,
+            since,
+            failures: 0,
+            attempted: 0,
+            attempts: Vec::new(),
+            members: Vec::new(),
+            closed: false,
+            lease: None,
+        }
     }
 
     fn is_waiting(&self) -> bool {
