@@ -24,7 +24,7 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// is held, what failed or was replayed goes before first tries, also while it is not due yet, and of either that
     /// of the older event first. With [`Order::All`], the same holds as if all were of one item.
     ///
-    /// When a lane that joined nothing before begins to, what it had under way by then may have been sent, and must not
+    /// When a lane begins to join that was claimed from before without that, what it had under way by then may have been sent, and must not
     /// come again as a part of something else, which has another id: the oldest [`MOST_UNDER_WAY`] that wait for their first attempt, and all
     /// that is older, stay alone.
     ///

@@ -57,7 +57,7 @@ fn check(
 ) -> Result<(), StoreError> {
     let subscription = &first.id.subscription;
     let order = LaneOrder::read(|key| transaction.get(key), subscription)?;
-    let alone_to = alone_to(|key| transaction.get(key), subscription)?;
+    let joining = Joining::read(|key| transaction.get(key), subscription)?;
     let lane = core.leases.lane(subscription);
     let lane = lock(&lane);
     let mut events = BTreeSet::new();
@@ -70,8 +70,7 @@ fn check(
         let is_new = lane.is_untouched(event)
             || current(transaction, &lease.id)?
                 .is_some_and(|(record, _)| record.attempted == 0 && (!record.is_closed() || has_begun));
-        let is_old = alone_to.is_some_and(|alone_to| event <= alone_to);
-        if !is_new || is_old || order.is_some_and(|order| !order.is_leaving()) {
+        if !is_new || Joining::keeps_alone(joining, event) || order.is_some_and(|order| !order.is_leaving()) {
             return Err(cannot_be_joined(&lease.id));
         }
     }
@@ -116,35 +115,67 @@ fn join_some(
     Ok(())
 }
 
-/// Returns up to which event nothing of a lane is joined; `None` if the lane joins nothing at all.
-pub(super) fn alone_to(
-    get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
-    subscription: &SubscriptionName,
-) -> Result<Option<EventId>, StoreError> {
-    let key = keys::alone_to(subscription);
-    let Some(value) = get(&key)? else { return Ok(None) };
-    let id = unseal_whole(&key, &value)?.try_into();
-    id.map(|id| Some(EventId::from_bytes(id))).map_err(|_| damaged(&key, "it has a wrong length"))
+/// Whether a lane joins deliveries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joining {
+    /// Each goes alone.
+    No,
+    /// Those of later events than this one are joined; the others may have been sent before that was so.
+    After(EventId),
 }
 
-/// Notes that a lane joins deliveries from now on, other than what it may have under way; or that it joins no more.
-pub(super) fn set_joining(
-    transaction: &mut Transaction<'_>,
-    subscription: &SubscriptionName,
-    joins: bool,
-) -> Result<(), StoreError> {
-    let key = keys::alone_to(subscription);
-    if joins {
-        let mut alone_to = EventId::from_bytes([0; 16]);
-        for range in [keys::queued_first(subscription, None), keys::behind_before(subscription, None)] {
-            let oldest = transaction.first_of(&range, MOST_UNDER_WAY)?;
-            alone_to = oldest.last().and_then(|(key, _)| keys::event_of(key)).unwrap_or(alone_to).max(alone_to);
+impl Joining {
+    /// Reads it; `None` as long as nothing was claimed.
+    pub fn read(
+        get: impl Fn(&[u8]) -> Result<Option<Vec<u8>>, StoreError>,
+        subscription: &SubscriptionName,
+    ) -> Result<Option<Self>, StoreError> {
+        let key = keys::joining(subscription);
+        let Some(value) = get(&key)? else { return Ok(None) };
+        match unseal_whole(&key, &value)? {
+            [] => Ok(Some(Self::No)),
+            id => {
+                let id = id.try_into().map_err(|_| damaged(&key, "it has a wrong length"))?;
+                Ok(Some(Self::After(EventId::from_bytes(id))))
+            }
         }
-        put_whole(transaction, key, alone_to.as_bytes());
-    } else {
-        transaction.delete(key);
     }
-    Ok(())
+
+    /// Tells whether it is known that a lane joins, or that it does not.
+    pub fn is_noted(kv: &dyn KeyValue, subscription: &SubscriptionName, joins: bool) -> Result<bool, StoreError> {
+        let current = Self::read(|key| kv.get(key), subscription)?;
+        Ok(current.is_some_and(|current| joins == (current != Self::No)))
+    }
+
+    /// Notes that a lane joins deliveries from now on, other than what it may have under way; or that it joins none.
+    pub fn note(
+        transaction: &mut Transaction<'_>,
+        subscription: &SubscriptionName,
+        joins: bool,
+    ) -> Result<(), StoreError> {
+        let before = Self::read(|key| transaction.get(key), subscription)?;
+        let key = keys::joining(subscription);
+        if !joins {
+            put_whole(transaction, key, &[]);
+            return Ok(());
+        }
+        let mut after = EventId::from_bytes([0; 16]);
+        if before == Some(Self::No) {
+            for range in [keys::queued_first(subscription, None), keys::behind_before(subscription, None)] {
+                let oldest = transaction.first_of(&range, MOST_UNDER_WAY)?;
+                after = oldest.last().and_then(|(key, _)| keys::event_of(key)).unwrap_or(after).max(after);
+            }
+        }
+        if !matches!(before, Some(Self::After(_))) {
+            put_whole(transaction, key, after.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Tells whether the delivery of an event stays alone, where it is known whether the lane joins.
+    pub fn keeps_alone(current: Option<Self>, event: EventId) -> bool {
+        matches!(current, Some(Self::After(alone_to)) if event <= alone_to)
+    }
 }
 
 /// Returns the events that were joined to a delivery, in their order.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::batches::{self, read_members};
+use super::batches::{Joining, read_members};
 use super::deliveries::read_record;
 use super::history::read_event_alone;
 use super::keys::{self, Item, Place};
@@ -31,9 +31,8 @@ impl EmbeddedStore {
         let kv = self.kv()?;
         self.core.committer.check()?;
         // Before an order is given up: what it had under way is among the oldest then.
-        if batches::alone_to(|key| kv.get(key), subscription)?.is_some() != claim.joins {
-            let of = subscription.clone();
-            self.commit(move |transaction, _| batches::set_joining(transaction, &of, claim.joins)).await?;
+        if claim.joins {
+            self.note_joining(&*kv, subscription, true).await?;
         }
         let mut is_arranged = order::is_arranged(&*kv, subscription, claim.order)?;
         for _ in 0..ARRANGING_STEPS {
@@ -50,11 +49,11 @@ impl EmbeddedStore {
         let of = subscription.clone();
         let (mut claimed, blocked, applying) = self
             .read(move |kv, core| {
-                let alone_to = batches::alone_to(|key| kv.get(key), &of)?;
+                let joining = Joining::read(|key| kv.get(key), &of)?;
                 let taken = take_due(kv, core, &of, now, claim)?;
                 // What the scan saw may be of a batch that is not durable yet.
                 let applying = core.committer.applying();
-                let read = |lease| read_claimed(kv, core, lease, alone_to);
+                let read = |lease| read_claimed(kv, core, lease, joining);
                 Ok((read_taken(core, &of, read, taken.leases, claim, taken.more), taken.blocked, applying))
             })
             .await?;
@@ -63,8 +62,25 @@ impl EmbeddedStore {
             let of = subscription.clone();
             self.commit(move |transaction, core| order::put_behind(transaction, core, &of, blocked)).await?;
         }
+        if !claim.joins && !claimed.deliveries.is_empty() {
+            self.note_joining(&*kv, subscription, false).await?;
+        }
         self.core.committer.durable(applying).await?;
         Ok(claimed)
+    }
+
+    /// Has it on disk that a lane joins, or does not, before anything is sent that way.
+    async fn note_joining(
+        &self,
+        kv: &dyn KeyValue,
+        subscription: &SubscriptionName,
+        joins: bool,
+    ) -> Result<(), StoreError> {
+        if Joining::is_noted(kv, subscription, joins)? {
+            return Ok(());
+        }
+        let of = subscription.clone();
+        self.commit(move |transaction, _| Joining::note(transaction, &of, joins)).await
     }
 
     pub(super) async fn earliest_due(&self, subscription: &SubscriptionName) -> Result<Option<Timestamp>, StoreError> {
@@ -269,10 +285,10 @@ fn read_claimed(
     kv: &dyn KeyValue,
     core: &Core,
     lease: DeliveryLease,
-    alone_to: Option<EventId>,
+    joining: Option<Joining>,
 ) -> Result<ClaimedDelivery, StoreError> {
     let event = read_queued(kv, lease.id.event)?;
-    let is_old = alone_to.is_some_and(|alone_to| event.id <= alone_to);
+    let is_old = Joining::keeps_alone(joining, event.id);
     let Some(record) = read_record(|key| kv.get(key), &lease.id)? else {
         let since = event.time;
         return Ok(ClaimedDelivery {

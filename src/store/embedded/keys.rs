@@ -30,7 +30,7 @@ const RUNNING: u8 = 1;
 const REQUEST: u8 = 2;
 
 const LANE_ORDER: u8 = b'B';
-const ALONE_TO: u8 = b'V';
+const JOINING: u8 = b'V';
 const MEMBERS: u8 = b'J';
 const JOINED: u8 = b'j';
 
@@ -281,9 +281,9 @@ pub(super) fn lane_order(subscription: &SubscriptionName) -> Vec<u8> {
     named(LANE_ORDER, subscription.as_str(), &[])
 }
 
-/// Up to where nothing of a lane is joined; it is there as long as the lane joins deliveries.
-pub(super) fn alone_to(subscription: &SubscriptionName) -> Vec<u8> {
-    named(ALONE_TO, subscription.as_str(), &[])
+/// Whether a lane joins deliveries; not there before anything was claimed.
+pub(super) fn joining(subscription: &SubscriptionName) -> Vec<u8> {
+    named(JOINING, subscription.as_str(), &[])
 }
 
 /// All that waits for the subscriptions after this one, or for any.

@@ -60,10 +60,11 @@ impl DeliveryStore for MemoryStore {
         let mut inner = self.open()?;
         let inner = &mut *inner;
         let lane = inner.lanes.entry(subscription.clone()).or_default();
-        if lane.alone_to.is_some() != claim.joins {
-            let waiting = lane.deliveries.iter().filter(|(_, record)| record.place == Place::First);
+        if claim.joins && lane.alone_to.is_none() {
+            let waiting = lane.deliveries.iter().filter(|(_, record)| lane.sent_alone && record.place == Place::First);
             let last = waiting.map(|(id, _)| *id).take(MOST_UNDER_WAY).last();
-            lane.alone_to = claim.joins.then(|| last.unwrap_or(EventId::from_bytes([0; 16])));
+            lane.alone_to = last.or(Some(EventId::from_bytes([0; 16])));
+            lane.sent_alone = false;
         }
         lane.order = claim.order;
         if lane.order != Order::None {
@@ -107,6 +108,9 @@ impl DeliveryStore for MemoryStore {
             taken.push(ClaimedDelivery { lease, event: of_first, joined, closed, since, attempts, failures });
         }
         first_tries.append(&mut retries);
+        if !claim.joins && count > 0 {
+            (lane.sent_alone, lane.alone_to) = (true, None);
+        }
         let more = claim.order != Order::All && (is_full || count == claim.most);
         Ok(Claimed { deliveries: first_tries, more })
     }

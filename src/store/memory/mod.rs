@@ -55,6 +55,8 @@ struct Lane {
     claimed: u64,
     /// That of the last claim.
     order: Order,
+    /// Whether something was claimed that would go alone.
+    sent_alone: bool,
     /// Up to which event nothing is joined, if anything is.
     alone_to: Option<EventId>,
 }
