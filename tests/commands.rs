@@ -114,6 +114,22 @@ async fn status_says_what_is_wrong_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn status_says_why_deliveries_fail() {
+    let source = Source::start(|_| Reply::json(r#"[{"id":1}]"#)).await;
+    let receiver = Source::start(|_| Reply::of(500, "out of order")).await;
+    let home = Home::new(&configuration(&source, ".[]", &receiver.url("/"), "\"1h\""));
+    let service = home.start().await;
+    lane_becomes(&service, r#"{"waiting":0,"retrying":1,"dead":0}"#).await;
+    let said =
+        "failed: the receiver answered 500 Internal Server Error; `pollhook subscriptions test hooks` tries it now";
+    check_asked(&home, &service, &["status"], 0, said);
+    let said = "hooks is a subscription: `pollhook subscriptions show hooks` shows it";
+    check_asked(&home, &service, &["status", "hooks"], 1, said);
+    check_asked(&home, &service, &["status", "order"], 1, "there is no connector order: `pollhook status` lists");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn held_changes_are_shown_and_sent_when_they_are_approved() {
     let orders = Arc::new(AtomicUsize::new(1));
     let present = Arc::clone(&orders);

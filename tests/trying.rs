@@ -186,8 +186,8 @@ async fn each_stage_is_told_with_its_numbers() {
     let shown: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let stages = &shown["stages"];
     assert_eq!((&stages["yielded"], &stages["filtered_out"], &stages["duplicates"]), (&4.into(), &1.into(), &1.into()));
-    assert_eq!(stages["bytes"], ORDERS.len().to_string());
-    assert_eq!(stages["received_bytes"], gzip(ORDERS.as_bytes()).len().to_string());
+    assert_eq!(stages["bytes"], ORDERS.len());
+    assert_eq!(stages["received_bytes"], gzip(ORDERS.as_bytes()).len());
     assert_eq!(source.take_requests().len(), 3);
 }
 
@@ -331,8 +331,6 @@ async fn a_recording_is_tried_again_without_the_api_and_without_secrets() {
     note: secrets that are not to be had here have stand-ins, so signatures are not those that receivers would see
     "#);
 
-    let lacking = output_of(trying(&home, 80, &["--limit", "1"]).env_remove("ERP_SECRET"));
-    assert_eq!(lacking.status.code(), Some(2));
     let nowhere = output_of(&mut trying(&home, 80, &["--replay", "elsewhere"]));
     assert_eq!(nowhere.status.code(), Some(1));
     let taken = output_of(&mut trying(&home, 80, &["--save", "."]));

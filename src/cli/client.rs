@@ -47,7 +47,8 @@ const LARGEST_ANSWER: ByteSize = ByteSize::mebibytes(256);
 impl ServiceOptions {
     /// Returns the admin API that the options or the configuration name.
     pub fn connect(self, global: &Global) -> Result<ServiceClient, Failure> {
-        self.connect_with(|| Ok(global.load()?.server))
+        let is_token_given = self.token.is_some();
+        self.connect_with(|| global.load_server(is_token_given))
     }
 
     /// Returns the admin API that the options name, or else the one that is configured.

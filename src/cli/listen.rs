@@ -12,9 +12,11 @@ use super::output::{Colour, Output, beginning};
 use super::receiver::{Received, Receiver};
 use super::run::{self, Signals};
 use crate::clock::SystemClock;
+use crate::config::Environment;
 use crate::deliver::VerifyingKey;
 use crate::model::secret::Secret;
 use crate::model::signing::HeaderSignature;
+use crate::model::subscription::Subscription;
 
 #[derive(Debug, clap::Args)]
 pub struct ListenArguments {
@@ -85,14 +87,16 @@ fn parse_key(text: &str, style: Style) -> Result<VerifyingKey, Failure> {
 /// Returns the keys of the configured subscriptions whose deliveries arrive at this address, if there is a
 /// configuration that can be read.
 fn configured_keys(global: &Global, address: SocketAddr) -> Vec<VerifyingKey> {
-    let Ok(configuration) = global.load() else { return Vec::new() };
+    let Ok((configuration, _)) = global.load_without_secrets() else { return Vec::new() };
     let arrives_here = |url: &url::Url| {
         url.port_or_known_default() == Some(address.port())
             && url
                 .host_str()
                 .is_some_and(|host| host == "localhost" || host.trim_matches(['[', ']']).parse() == Ok(address.ip()))
     };
-    let here = configuration.subscriptions.iter().filter(|subscription| arrives_here(&subscription.url));
+    let has_secrets = |subscription: &Subscription| !Environment::stands_in_for(&subscription.redactor);
+    let all = configuration.subscriptions.iter();
+    let here = all.filter(|subscription| arrives_here(&subscription.url) && has_secrets(subscription));
     here.flat_map(|subscription| VerifyingKey::all_of(&subscription.signing)).collect()
 }
 

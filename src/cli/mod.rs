@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Configuration, Environment};
+use crate::config::{Configuration, Environment, Server};
 use crate::model::change::Decision;
 use failure::Failure;
 use logging::LogOptions;
@@ -159,16 +159,54 @@ fn runtime(
 impl Global {
     /// Loads the configuration file, or fails with every mistake in it.
     fn load(&self) -> Result<Configuration, Failure> {
-        if !self.config.exists() {
-            return Err(Failure::Usage(format!("there is no configuration `{}`\n{TO_BEGIN}", self.config.display())));
-        }
-        crate::config::load(&self.config, &Environment::of_process()).map_err(Failure::Configuration)
+        self.load_in(&Environment::of_process())
     }
 
-    /// Loads the configuration file, with stand-ins for secrets that are not to be had.
+    /// Loads the configuration file where not all of its secrets may be to be had: those that are not have stand-ins, and
+    /// what says which ones these are is returned too.
+    fn load_without_secrets(&self) -> Result<(Configuration, Option<Failure>), Failure> {
+        match self.load() {
+            Ok(configuration) => Ok((configuration, None)),
+            Err(lacking) => match self.load_with_stand_ins() {
+                Ok(configuration) => Ok((configuration, Some(lacking))),
+                Err(_) => Err(lacking),
+            },
+        }
+    }
+
+    /// Loads the configuration file with stand-ins for secrets that are not to be had.
     fn load_with_stand_ins(&self) -> Result<Configuration, Failure> {
-        let environment = Environment::of_process().with_stand_ins();
-        crate::config::load(&self.config, &environment).map_err(Failure::Configuration)
+        self.load_in(&Environment::of_process().with_stand_ins())
+    }
+
+    /// Reads of the configuration file only how the service is reached. Its token need not be to be had if another one is
+    /// given.
+    fn load_server(&self, is_token_given: bool) -> Result<Server, Failure> {
+        self.check_existence()?;
+        let load = |environment| crate::config::load_server(&self.config, &environment).map_err(Failure::Configuration);
+        let without_token = load(Environment::of_process().with_stand_ins())?;
+        if is_token_given {
+            return Ok(without_token);
+        }
+        load(Environment::of_process()).map_err(|_| {
+            let file = self.config.display();
+            Failure::Usage(format!(
+                "the token of the admin API, which `server.token` names in {file}, is not to be had here: give it with \
+                 --token or in POLLHOOK_TOKEN"
+            ))
+        })
+    }
+
+    fn load_in(&self, environment: &Environment) -> Result<Configuration, Failure> {
+        self.check_existence()?;
+        crate::config::load(&self.config, environment).map_err(Failure::Configuration)
+    }
+
+    fn check_existence(&self) -> Result<(), Failure> {
+        if self.config.exists() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!("there is no configuration `{}`\n{TO_BEGIN}", self.config.display())))
     }
 }
 

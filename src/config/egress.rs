@@ -12,7 +12,7 @@ pub(super) fn egress(scope: Scope<'_>, root: &Fields<'_>) -> Option<Egress> {
     let (allow, deny) = (destinations(&fields, "allow"), destinations(&fields, "deny"));
     let except = destinations(&fields, "no_proxy");
     let proxy = fields.entry("proxy").and_then(|entry| {
-        let found = scope.secret(&entry.node)?;
+        let found = scope.secret_address(&entry.node)?;
         let url = proxy_url(&found.text).map_err(|(message, help)| {
             scope.report.error_with_help(entry.node.place, message, help);
         });

@@ -2,6 +2,10 @@
 
 use std::collections::HashMap;
 
+use url::Url;
+
+use crate::model::secret::Redactor;
+
 /// Environment variables by name. A parameter everywhere, so that tests choose it.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -11,6 +15,9 @@ pub struct Environment {
 
 /// What stands in for a secret: random enough to be taken out wherever it appears, and good as a key.
 const STAND_IN: &str = "whsec_c3RhbmQtaW4gZm9yIGEgc2VjcmV0IHRoYXQgaXM=";
+
+/// What stands in for an address that is secret: one that leads nowhere (RFC 2606).
+pub(super) const NOWHERE: &str = "https://stand-in.invalid/";
 
 impl Environment {
     /// Returns the environment of this process, less what is not UTF-8.
@@ -30,6 +37,21 @@ impl Environment {
     /// Returns what stands in for a secret that is not to be had, if anything may.
     pub(super) fn stand_in(&self) -> Option<&'static str> {
         self.has_stand_ins.then_some(STAND_IN)
+    }
+
+    /// Tells whether this is no secret but stands in for one.
+    pub(super) fn is_stand_in(text: &str) -> bool {
+        text == STAND_IN
+    }
+
+    /// Tells whether an address stands in for a secret one.
+    pub fn leads_nowhere(url: &Url) -> bool {
+        url.as_str().starts_with(NOWHERE)
+    }
+
+    /// Tells whether something stands in for one of these secrets.
+    pub fn stands_in_for(secrets: &Redactor) -> bool {
+        secrets.redact(STAND_IN) != STAND_IN
     }
 
     /// Returns the same with one variable more, or another value of it.

@@ -117,6 +117,23 @@ pub fn load_text(path: &Path, text: String, environment: &Environment) -> Result
     load_with(path, environment, |report| Some(report.add_source(path.display().to_string(), text)))
 }
 
+/// Reads of the configuration file only where the service is reached and what its token is. Whatever else is in it may
+/// be wrong, or need secrets that only the service has.
+///
+/// The error holds what is wrong with that part, or why there is none to be read.
+pub fn load_server(path: &Path, environment: &Environment) -> Result<Server, Diagnostics> {
+    let report = Report::default();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let scope = Scope { report: &report, folder, environment: Some(environment), origin: Origin::Configuration };
+    let server = read_file(&report, path).and_then(|file| {
+        let mut table = tree::parse(&report, file)?;
+        table.entries.retain(|entry| entry.key == "server");
+        server(scope, &Fields::new(&report, &table, Place::beginning_of(file), &ROOT))
+    });
+    let diagnostics = report.into_diagnostics();
+    server.filter(|_| diagnostics.errors() == 0).ok_or(diagnostics)
+}
+
 fn load_with(
     path: &Path,
     environment: &Environment,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::environment::Environment;
+use super::environment::{Environment, NOWHERE};
 use super::keys::SECRET;
 use super::reader::{Fields, hide, text, wrong_type};
 use super::report::Report;
@@ -47,6 +47,15 @@ impl Scope<'_> {
                 None
             }
         }
+    }
+
+    /// Returns the address that a secret is. What stands in for one leads nowhere.
+    pub fn secret_address(&self, node: &Node) -> Option<FoundSecret> {
+        let found = self.secret(node)?;
+        if found.literal || !Environment::is_stand_in(&found.text) {
+            return Some(found);
+        }
+        Some(FoundSecret { text: NOWHERE.to_owned(), ..found })
     }
 
     /// Tells whether files and variables of this machine may be named here, and reports it if not.

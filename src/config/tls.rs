@@ -1,5 +1,8 @@
 //! Certificates and keys: read from their files, and refused if they cannot be used.
 
+use std::fs::File;
+
+use super::environment::Environment;
 use super::reader::Fields;
 use super::secret::plain;
 use super::text::Texts;
@@ -12,7 +15,12 @@ use crate::model::tls::{Authorities, ClientIdentity, Tls, TlsVersion};
 /// Reads `tls`.
 pub(super) fn tls(texts: &mut Texts<'_>, fields: &Fields<'_>) -> Option<Tls> {
     // A template by itself has no files yet.
-    texts.scope.environment?;
+    let stand_in = texts.scope.environment?.stand_in();
+    let mut entries = ["ca", "cert", "key"].into_iter().filter_map(|name| fields.entry(name));
+    if let Some(stand_in) = stand_in.filter(|_| entries.any(|entry| is_out_of_reach(texts, &entry.node))) {
+        texts.secrets.push(Secret::new(stand_in.to_owned()));
+        return None;
+    }
     let report = fields.report;
     let authorities = fields.entry("ca").map(|entry| {
         let pem = file(texts, &entry.node)?;
@@ -57,6 +65,17 @@ fn identity(texts: &mut Texts<'_>, fields: &Fields<'_>, certificate: &Entry, key
         report.warning(certificate.node.place, format!("this certificate expired at {at}"), Some(help));
     }
     Some(identity)
+}
+
+/// Tells whether a file cannot be opened here, or a secret is not to be had.
+fn is_out_of_reach(texts: &Texts<'_>, node: &Node) -> bool {
+    match &node.value {
+        NodeValue::Table(_) => texts.scope.secret(node).is_some_and(|found| Environment::is_stand_in(&found.text)),
+        NodeValue::Text(text) if !text.trim_start().starts_with("-----BEGIN") => {
+            texts.filled_in(node).is_some_and(|path| File::open(texts.scope.folder.join(path)).is_err())
+        }
+        _ => false,
+    }
 }
 
 /// Returns the text of a key: in a file that is named, or wherever secrets can be.

@@ -10,7 +10,7 @@ use super::facts::{
 use crate::cli::Global;
 use crate::cli::client::{ServiceClient, ServiceOptions};
 use crate::cli::failure::Failure;
-use crate::cli::try_connector::{find as find_connector, uses_refresh_token};
+use crate::cli::try_connector::{find as find_connector, lacks_secrets, uses_refresh_token};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Configuration;
 use crate::deliver::SubscriptionSet;
@@ -44,6 +44,8 @@ const MOST_EXAMPLES: usize = 3;
 pub struct Gathering {
     configuration: Configuration,
     connector: Arc<Connector>,
+    /// Whether the source cannot be asked from here.
+    lacks_secrets: bool,
     key: String,
     client: ServiceClient,
     clock: SharedClock,
@@ -59,10 +61,11 @@ struct Looked {
 impl Gathering {
     /// Returns what finds out about the item with this key, of the connector with this name.
     pub fn new(connector: &str, key: String, service: ServiceOptions, global: &Global) -> Result<Self, Failure> {
-        let configuration = global.load()?;
+        let (configuration, lacking) = global.load_without_secrets()?;
         let connector = find_connector(&configuration, connector)?;
+        let lacks_secrets = lacking.is_some() && lacks_secrets(&configuration, &connector);
         let client = service.connect(global)?;
-        Ok(Self { configuration, connector, key, client, clock: SystemClock::shared() })
+        Ok(Self { configuration, connector, lacks_secrets, key, client, clock: SystemClock::shared() })
     }
 
     /// Returns all that was found out. The source is asked if that is wanted and does no harm.
@@ -103,6 +106,9 @@ impl Gathering {
             |reason: &str| Ok(Looked { source: Source::NotAsked { reason: reason.to_owned() }, item: None });
         if !asks_source {
             return not_asked("--no-look was given");
+        }
+        if self.lacks_secrets {
+            return not_asked("a secret that it is asked with is not to be had here; `pollhook check` names it");
         }
         if uses_refresh_token(&self.connector) {
             return not_asked("its refresh token may be good for one use only, and that is the service's");

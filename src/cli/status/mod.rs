@@ -1,6 +1,7 @@
 //! `pollhook status`: connectors and subscriptions, what fails and since when; or one connector and its last polls.
 
 mod connector;
+mod failures;
 
 use serde_json::json;
 
@@ -35,7 +36,8 @@ pub struct StatusArguments {
 pub async fn status(arguments: StatusArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     let client = arguments.service.connect(global)?;
     if let Some(name) = &arguments.connector {
-        let connector: ConnectorView = client.get(&ServiceClient::path_of(name, ""), &[]).await?;
+        let connector: Option<ConnectorView> = client.find(&ServiceClient::path_of(name, "")).await?;
+        let Some(connector) = connector else { return Err(no_connector(&client, name).await) };
         let limit = ("limit", Some(arguments.polls.to_string()));
         let polls: List<PollRecord> = client.get(&ServiceClient::path_of(name, "/polls"), &[limit]).await?;
         return if arguments.json {
@@ -49,9 +51,20 @@ pub async fn status(arguments: StatusArguments, global: &Global, output: &mut Ou
     if arguments.json {
         return output.json(&json!({ "connectors": connectors.data, "subscriptions": subscriptions }));
     }
+    let failures = failures::failures(&client, &subscriptions).await?;
     print_connectors(&connectors.data, output)?;
     output.line("")?;
-    print_subscriptions(&subscriptions, output)
+    print_subscriptions(&subscriptions, &failures, output)
+}
+
+/// Returns what to say of a connector that the service does not have.
+async fn no_connector(client: &ServiceClient, name: &ConnectorName) -> Failure {
+    match client.find::<SubscriptionView>(&format!("/v1/subscriptions/{name}")).await {
+        Ok(Some(_)) => {
+            Failure::Failed(format!("{name} is a subscription: `pollhook subscriptions show {name}` shows it"))
+        }
+        _ => Failure::Failed(format!("there is no connector {name}: `pollhook status` lists those that there are")),
+    }
 }
 
 fn print_connectors(connectors: &[ConnectorView], output: &mut Output) -> Result<(), Failure> {
@@ -85,7 +98,7 @@ fn colour(status: ConnectorStatus) -> Colour {
     }
 }
 
-fn print_subscriptions(views: &[SubscriptionView], output: &mut Output) -> Result<(), Failure> {
+fn print_subscriptions(views: &[SubscriptionView], failures: &[String], output: &mut Output) -> Result<(), Failure> {
     if views.is_empty() {
         return output.line("no subscriptions: nobody is told of anything");
     }
@@ -100,7 +113,8 @@ fn print_subscriptions(views: &[SubscriptionView], output: &mut Output) -> Resul
         ]
     });
     output.table(["SUBSCRIPTION", "STATUS", "URL", "WAITING", "RETRYING", "DEAD"], rows)?;
-    let news: Vec<String> = views.iter().flat_map(subscriptions::news).collect();
+    let mut news: Vec<String> = views.iter().flat_map(subscriptions::news).collect();
+    news.extend_from_slice(failures);
     if !news.is_empty() {
         output.line("")?;
     }

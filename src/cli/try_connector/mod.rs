@@ -16,7 +16,7 @@ use super::client::ServiceOptions;
 use super::failure::Failure;
 use super::output::{Colour, Output};
 use crate::clock::SystemClock;
-use crate::config::Configuration;
+use crate::config::{Configuration, Environment};
 use crate::http::HttpClient;
 use crate::model::auth::{Auth, OAuth2Grant};
 use crate::model::connector::Connector;
@@ -62,8 +62,16 @@ pub struct TryArguments {
 pub async fn try_connector(mut arguments: TryArguments, global: &Global, output: &mut Output) -> Result<(), Failure> {
     global.log.start(Some("warn"))?;
     let tape = tape(&arguments)?;
-    let configuration = if arguments.replay.is_some() { without_secrets(global, output)? } else { global.load()? };
+    let (configuration, lacking) = global.load_without_secrets()?;
     let connector = find(&configuration, &arguments.connector)?;
+    if let Some(lacking) = lacking {
+        if arguments.replay.is_none() && lacks_secrets(&configuration, &connector) {
+            return Err(lacking);
+        }
+        if arguments.replay.is_some() || matches!(arguments.show, Some(Show::Request)) {
+            output.say(STOOD_IN);
+        }
+    }
     if uses_refresh_token(&connector) && !arguments.use_refresh_token && arguments.replay.is_none() {
         return Err(Failure::Usage(REFRESH_TOKEN_NEEDED.to_owned()));
     }
@@ -139,19 +147,14 @@ const REFRESH_TOKEN_NEEDED: &str = "this connector has a refresh token, and many
 const GRANT_LOST: &str = "warning: the source has replaced the refresh token, and nothing is kept here: allow access \
     anew and configure the new one";
 
-/// What is said where a recording is tried on a machine that does not have all secrets.
+/// What is said where not all secrets are to be had.
 const STOOD_IN: &str = "note: secrets that are not to be had here have stand-ins, so signatures are not those that \
     receivers would see";
 
-/// Returns the configuration. If that lacks nothing but secrets, they have stand-ins.
-fn without_secrets(global: &Global, output: &mut Output) -> Result<Configuration, Failure> {
-    let failure = match global.load() {
-        Err(failure @ Failure::Configuration(_)) => failure,
-        loaded => return loaded,
-    };
-    let configuration = global.load_with_stand_ins().map_err(|_| failure)?;
-    output.say(STOOD_IN);
-    Ok(configuration)
+/// Tells whether something stands in for what a connector's source is asked with.
+pub(super) fn lacks_secrets(configuration: &Configuration, connector: &Connector) -> bool {
+    let proxy = configuration.egress.proxy.as_ref();
+    Environment::stands_in_for(&connector.redactor) || proxy.is_some_and(|proxy| Environment::leads_nowhere(&proxy.url))
 }
 
 /// Tells whether asking the source may use up what the service asks with.
@@ -242,8 +245,8 @@ impl Shown<'_> {
                 json!({
                     "url": page.url,
                     "status": page.status,
-                    "bytes": page.bytes.to_string(),
-                    "elapsed_ms": page.elapsed.as_millis().to_string(),
+                    "bytes": page.bytes,
+                    "elapsed_ms": page.elapsed.as_secs_f64() * 1000.0,
                     "items": page.items,
                 })
             })

@@ -106,8 +106,8 @@ impl Stages {
     pub fn json(&self) -> Value {
         let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
         json!({
-            "received_bytes": self.received.to_string(),
-            "bytes": self.bytes.to_string(),
+            "received_bytes": self.received,
+            "bytes": self.bytes,
             "fetching_ms": millis(self.fetching),
             "formats": self.formats,
             "decoding_ms": millis(self.decoding),

@@ -80,7 +80,7 @@ fn url(scope: Scope<'_>, node: &Node, secrets: &mut Vec<Secret>) -> Option<url::
     if let NodeValue::Text(written) = &node.value {
         return text::url(scope.report, node.place, written);
     }
-    let found = scope.secret(node)?;
+    let found = scope.secret_address(node)?;
     let url = text::url(scope.report, node.place, &found.text);
     secrets.push(Secret::new(found.text));
     url
