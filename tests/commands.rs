@@ -130,6 +130,32 @@ async fn status_says_why_deliveries_fail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_trial_shows_what_subscriptions_made_over_the_api_would_get() {
+    let source = Source::start(|_| Reply::json(r#"[{"id":1}]"#)).await;
+    let home = Home::new(&configuration(&source, ".[]", "http://127.0.0.1:9/", "\"1h\""));
+    let service = home.start().await;
+    let more = r#"{"headers":{"X-Team":"blue-team-7"}}"#;
+    std::fs::write(home.path().join("crm.json"), more).expect("it can be written");
+    let add = ["subscriptions", "add", "crm", "--url", "https://crm.example.com/in", "--connectors", "orders"];
+    check_asked(&home, &service, &[&add[..], &["--from-file", "crm.json"]].concat(), 0, "crm");
+    let add = ["subscriptions", "add", "bank", "--url", "https://bank.example.com/in", "--connectors", "payments"];
+    check_asked(&home, &service, &add, 0, "bank");
+
+    check_asked(&home, &service, &["try", "orders"], 0, "1    hooks, crm   {\"id\":1}");
+    let show = ["try", "orders", "--show", "request", "--server", &service.url()];
+    let output = home.command().args(show).output().expect("pollhook can be started");
+    let (shown, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    for expected in ["# 1 to crm\nPOST https://crm.example.com/in\n", "x-team: ***", "webhook-signature: v1,"] {
+        assert!(shown.contains(expected), "{expected:?} is not in:\n{shown}");
+    }
+    assert!(
+        said.contains("have stand-ins") && !shown.contains("bank") && !shown.contains("blue-team"),
+        "{said}{shown}"
+    );
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn held_changes_are_shown_and_sent_when_they_are_approved() {
     let orders = Arc::new(AtomicUsize::new(1));
     let present = Arc::clone(&orders);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Mistake, Severity};
 use super::document::Document;
-use super::environment::Environment;
+use super::environment::{Environment, STAND_IN};
 use super::keys::SUBSCRIPTION;
 use super::reader::Fields;
 use super::report::Report;
@@ -123,6 +123,13 @@ impl Definitions {
         Ok(Defined { subscription: Arc::new(subscription), shown, warnings: told(Severity::Warning) })
     }
 
+    /// Reads a subscription as it is shown, with stand-ins for its secrets: for work that sends nothing.
+    pub fn read_shown(&self, name: &SubscriptionName, shown: &Value) -> Option<Arc<Subscription>> {
+        let mut definition = shown.clone();
+        stand_in_for_hidden(&mut definition);
+        self.read(name, definition.as_object()?, &[]).ok().map(|defined| defined.subscription)
+    }
+
     /// Reads a subscription that was stored.
     pub fn read_stored(&self, stored: &StoredSubscription) -> Result<Defined, DefinitionMistakes> {
         let definition = serde_json::from_str(stored.definition.expose()).map_err(|error| {
@@ -130,6 +137,16 @@ impl Definitions {
             DefinitionMistakes(vec![DefinitionMistake { pointer: String::new(), detail, help: None }])
         })?;
         self.read(&stored.name, &definition, &stored.former_secrets)
+    }
+}
+
+/// Puts what stands in for a secret wherever one is hidden.
+fn stand_in_for_hidden(value: &mut Value) {
+    match value {
+        Value::String(text) if text == HIDDEN => STAND_IN.clone_into(text),
+        Value::Array(elements) => elements.iter_mut().for_each(stand_in_for_hidden),
+        Value::Object(members) => members.values_mut().for_each(stand_in_for_hidden),
+        _ => {}
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Environment {
 }
 
 /// What stands in for a secret: random enough to be taken out wherever it appears, and good as a key.
-const STAND_IN: &str = "whsec_c3RhbmQtaW4gZm9yIGEgc2VjcmV0IHRoYXQgaXM=";
+pub(super) const STAND_IN: &str = "whsec_c3RhbmQtaW4gZm9yIGEgc2VjcmV0IHRoYXQgaXM=";
 
 /// What stands in for an address that is secret: one that leads nowhere (RFC 2606).
 pub(super) const NOWHERE: &str = "https://stand-in.invalid/";

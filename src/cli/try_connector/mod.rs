@@ -4,6 +4,7 @@ mod changes;
 mod found;
 mod request;
 mod stages;
+mod stand_ins;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use super::client::ServiceOptions;
 use super::failure::Failure;
 use super::output::{Colour, Output};
 use crate::clock::SystemClock;
-use crate::config::{Configuration, Environment};
+use crate::config::Configuration;
 use crate::http::HttpClient;
 use crate::model::auth::{Auth, OAuth2Grant};
 use crate::model::connector::Connector;
+use crate::model::id::SubscriptionName;
 use crate::model::item::Completeness;
 use crate::model::subscription::Subscription;
 use crate::poll::{self, FetchContext, Look, Tape};
@@ -28,6 +30,9 @@ use changes::Changes;
 use found::Found;
 use request::{Requests, Show};
 use stages::Stages;
+use stand_ins::{STOOD_IN, made};
+
+pub(super) use stand_ins::lacks_secrets;
 
 #[derive(Debug, clap::Args)]
 pub struct TryArguments {
@@ -64,13 +69,9 @@ pub async fn try_connector(mut arguments: TryArguments, global: &Global, output:
     let tape = tape(&arguments)?;
     let (configuration, lacking) = global.load_without_secrets()?;
     let connector = find(&configuration, &arguments.connector)?;
-    if let Some(lacking) = lacking {
-        if arguments.replay.is_none() && lacks_secrets(&configuration, &connector) {
-            return Err(lacking);
-        }
-        if arguments.replay.is_some() || matches!(arguments.show, Some(Show::Request)) {
-            output.say(STOOD_IN);
-        }
+    let lacks_any = lacking.is_some();
+    if let Some(lacking) = lacking.filter(|_| arguments.replay.is_none() && lacks_secrets(&configuration, &connector)) {
+        return Err(lacking);
     }
     if uses_refresh_token(&connector) && !arguments.use_refresh_token && arguments.replay.is_none() {
         return Err(Failure::Usage(REFRESH_TOKEN_NEEDED.to_owned()));
@@ -88,16 +89,23 @@ pub async fn try_connector(mut arguments: TryArguments, global: &Global, output:
     }
     let wanted = if arguments.show.is_some() { 1 } else { arguments.limit };
     look.add_details(&connector, &context, wanted).await;
-    let at = clock.now();
-    let found = Found::new(&connector, &look, configuration.subscriptions.clone(), at, telemetry)?;
-    let first = found.events.first().filter(|_| arguments.show.is_some());
-    let requests = first.map(|(event, to)| Requests::new(event, to, &configuration.subscriptions, at));
     let elapsed_millis = clock.monotonic().saturating_sub(began).as_millis();
-    let compares = arguments.show.is_none() && arguments.replay.is_none() && look.problem.is_none();
-    let service = std::mem::take(&mut arguments.service);
-    let changes = match service.connect_as_configured(&configuration.server) {
-        Ok(client) if compares => Some(Changes::ask(&client, &connector, &look).await),
-        _ => None,
+    let at = clock.now();
+    let service = std::mem::take(&mut arguments.service).connect_as_configured(&configuration.server);
+    let service = service.ok().filter(|_| arguments.replay.is_none());
+    let made = made(service.as_ref(), &configuration).await;
+    let names: Vec<SubscriptionName> = made.iter().map(|made| made.name.clone()).collect();
+    let subscriptions: Vec<Arc<Subscription>> = configuration.subscriptions.iter().cloned().chain(made).collect();
+    let found = Found::new(&connector, &look, subscriptions.clone(), at, telemetry)?;
+    let first = found.events.first().filter(|_| arguments.show.is_some());
+    let requests = first.map(|(event, to)| Requests::new(event, to, &subscriptions, at));
+    let has_stand_ins = lacks_any || first.is_some_and(|(_, to)| to.iter().any(|name| names.contains(name)));
+    if has_stand_ins && (arguments.replay.is_some() || matches!(arguments.show, Some(Show::Request))) {
+        output.say(STOOD_IN);
+    }
+    let changes = match service.filter(|_| arguments.show.is_none() && look.problem.is_none()) {
+        Some(client) => Some(Changes::ask(&client, &connector, &look).await),
+        None => None,
     };
     let shown = Shown {
         arguments: &arguments,
@@ -146,16 +154,6 @@ const REFRESH_TOKEN_NEEDED: &str = "this connector has a refresh token, and many
 /// What is said when that has happened.
 const GRANT_LOST: &str = "warning: the source has replaced the refresh token, and nothing is kept here: allow access \
     anew and configure the new one";
-
-/// What is said where not all secrets are to be had.
-const STOOD_IN: &str = "note: secrets that are not to be had here have stand-ins, so signatures are not those that \
-    receivers would see";
-
-/// Tells whether something stands in for what a connector's source is asked with.
-pub(super) fn lacks_secrets(configuration: &Configuration, connector: &Connector) -> bool {
-    let proxy = configuration.egress.proxy.as_ref();
-    Environment::stands_in_for(&connector.redactor) || proxy.is_some_and(|proxy| Environment::leads_nowhere(&proxy.url))
-}
 
 /// Tells whether asking the source may use up what the service asks with.
 pub(super) fn uses_refresh_token(connector: &Connector) -> bool {
