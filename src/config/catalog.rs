@@ -35,7 +35,8 @@ pub struct CatalogTemplate {
     pub homepage: Option<String>,
     /// What it is listed under.
     pub topics: Vec<String>,
-    /// Addresses that it is taken for, with `{param}` where they have a param's value and `*` for any part.
+    /// Addresses that it is taken for, with `{param}` or `{param:shape}` where they have a param's value and `*` for any
+    /// part.
     pub matches: Vec<String>,
     /// The published answer that it was checked against.
     pub checked: Option<String>,

@@ -102,7 +102,7 @@ fn unknown_in_matches(template: &CatalogTemplate) -> Vec<String> {
     let named = template
         .matches
         .iter()
-        .flat_map(|address| address.split('{').skip(1).filter_map(|rest| rest.split('}').next()));
+        .flat_map(|address| address.split('{').skip(1).filter_map(|rest| rest.split([':', '}']).next()));
     let unknown = named.filter(|name| template.params.iter().all(|param| param.name != **name));
     unknown.map(|name| format!("`matches` names the param `{name}`, which it does not have")).collect()
 }

@@ -1,9 +1,10 @@
 //! Addresses that a template of the catalogue is made for.
 //!
 //! A pattern is an address. `{param}` stands for one part of it, which has no `/` in it, and gives the param its value; at
-//! the very beginning it stands for scheme and host, such as `https://status.example.com`. `*` stands for any run of
-//! characters. What a pattern says in a query must be in the address's, in whatever order; the rest of that does not count.
-//! `www.`, a slash at the end and what is behind `#` do not count either.
+//! the very beginning it stands for scheme and host, such as `https://status.example.com`. `{param:shape}` stands for a
+//! part that looks like this: `?` is a letter or a digit, `*` any run of characters, `/` included. `*` outside of a param
+//! stands for any run of characters as well. What a pattern says in a query must be in the address's, in whatever order;
+//! the rest of that does not count. `www.`, a slash at the end and what is behind `#` do not count either.
 
 use std::collections::BTreeMap;
 
@@ -58,13 +59,15 @@ type Values = BTreeMap<String, String>;
 fn matched(pattern: &str, address: &Url) -> Option<Values> {
     let host = address.host_str()?;
     let port = address.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let (pattern, query) = pattern.split_once('?').unwrap_or((pattern, ""));
+    let (pattern, query) = split_query(pattern);
     let pattern = pattern.split('#').next().unwrap_or_default().trim_end_matches('/');
     let path = address.path().trim_end_matches('/');
     let mut values = Values::new();
-    let rest = if let Some((name, rest)) = leading_param(pattern) {
-        values.insert(name.to_owned(), format!("{}://{host}{port}", address.scheme()));
-        run(rest, path, &mut values)
+    let rest = if let Some((param, rest)) = leading_param(pattern) {
+        let site = format!("{}://{host}{port}", address.scheme());
+        let fits = param.shape.is_none_or(|shape| has_shape(shape, &site));
+        values.insert(param.name.to_owned(), site);
+        fits && run(rest, path, &mut values)
     } else {
         let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
         let plain = format!("{}{port}{path}", host.trim_start_matches("www."));
@@ -80,9 +83,44 @@ fn matched(pattern: &str, address: &Url) -> Option<Values> {
     (rest && in_query(&mut values)).then_some(values)
 }
 
+/// A param in a pattern.
+struct Placeholder<'a> {
+    name: &'a str,
+    /// What its value looks like, if the pattern says so.
+    shape: Option<&'a str>,
+}
+
 /// Returns the param that a pattern begins with, and what follows it.
-fn leading_param(pattern: &str) -> Option<(&str, &str)> {
-    pattern.strip_prefix('{')?.split_once('}')
+fn leading_param(pattern: &str) -> Option<(Placeholder<'_>, &str)> {
+    let (inside, rest) = pattern.strip_prefix('{')?.split_once('}')?;
+    let (name, shape) = inside.split_once(':').map_or((inside, None), |(name, shape)| (name, Some(shape)));
+    Some((Placeholder { name, shape }, rest))
+}
+
+/// Tells whether a value looks as a shape says: `?` is a letter or a digit, `*` any run of characters.
+fn has_shape(shape: &str, value: &str) -> bool {
+    match shape.chars().next() {
+        None => value.is_empty(),
+        Some('*') => ends(value).any(|end| has_shape(&shape[1..], &value[end..])),
+        Some('?') => value.starts_with(|c: char| c.is_ascii_alphanumeric()) && has_shape(&shape[1..], &value[1..]),
+        Some(c) => value.strip_prefix(c).is_some_and(|value| has_shape(&shape[c.len_utf8()..], value)),
+    }
+}
+
+/// Returns where a piece of this text may end, the whole of it first.
+fn ends(text: &str) -> impl Iterator<Item = usize> {
+    let inner: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+    std::iter::once(text.len()).chain(inner.into_iter().rev())
+}
+
+/// Returns a pattern's address and query. A question mark in a param's shape begins none.
+fn split_query(pattern: &str) -> (&str, &str) {
+    let mut inside = false;
+    let mark = pattern.find(|c| {
+        inside = (inside || c == '{') && c != '}';
+        !inside && c == '?'
+    });
+    mark.map_or((pattern, ""), |mark| (&pattern[..mark], &pattern[mark + 1..]))
 }
 
 /// Tells whether a text is what a pattern describes, and takes down what stands where its params are; these are decoded.
@@ -96,11 +134,13 @@ fn run_whole(pattern: &str, text: &str, values: &mut Values) -> bool {
 }
 
 fn run_to(pattern: &str, text: &str, values: &mut Values, allowed: &dyn Fn(char) -> bool) -> bool {
-    let ends = |text: &str| text.char_indices().map(|(at, _)| at).chain([text.len()]).rev().collect::<Vec<_>>();
-    if let Some((name, rest)) = leading_param(pattern) {
-        let longest = text.find(|c| !allowed(c)).unwrap_or(text.len());
-        return ends(&text[..longest]).into_iter().filter(|end| *end > 0).any(|end| {
+    if let Some((Placeholder { name, shape }, rest)) = leading_param(pattern) {
+        let longest = if shape.is_some() { None } else { text.find(|c| !allowed(c)) }.unwrap_or(text.len());
+        return ends(&text[..longest]).filter(|end| *end > 0).any(|end| {
             let value = percent_decode_str(&text[..end]).decode_utf8_lossy().into_owned();
+            if shape.is_some_and(|shape| !has_shape(shape, &value)) {
+                return false;
+            }
             if let Some(known) = values.get(name) {
                 return *known == value && run_to(rest, &text[end..], values, allowed);
             }
@@ -114,7 +154,7 @@ fn run_to(pattern: &str, text: &str, values: &mut Values, allowed: &dyn Fn(char)
     }
     match pattern.chars().next() {
         None => text.is_empty(),
-        Some('*') => ends(text).into_iter().any(|end| run_to(&pattern[1..], &text[end..], values, allowed)),
+        Some('*') => ends(text).any(|end| run_to(&pattern[1..], &text[end..], values, allowed)),
         Some(c) => text.strip_prefix(c).is_some_and(|text| run_to(&pattern[c.len_utf8()..], text, values, allowed)),
     }
 }
@@ -175,6 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn a_param_with_a_shape_is_what_looks_like_it() {
+        let rows = "https://{host}/resource/{set:????-????}.json?$limit={limit}";
+        check(rows, "https://d.example/resource/h9gi-nx95.json?$limit=5", Some("host=d.example limit=5 set=h9gi-nx95"));
+        check(rows, "https://d.example/resource/h9gi-nx95.json", None);
+        check(rows, "https://d.example/resource/h9g-inx95.json?$limit=5", None);
+        check(rows, "https://d.example/resource/h9g\u{e9}-nx95.json?$limit=5", None);
+        let releases = "https://git.example/{group:*}/{project}/-/releases";
+        check(releases, "https://git.example/a/b/-/releases", Some("group=a project=b"));
+        check(releases, "https://git.example/a/b/c/d/-/releases", Some("group=a/b/c project=d"));
+        check(releases, "https://git.example/a/-/releases", None);
+        let one_of_some = "{server:https://git.example}/{owner}";
+        check(one_of_some, "https://git.example/ada", Some("owner=ada server=https://git.example"));
+        check(one_of_some, "https://other.example/ada", None);
+    }
+
+    #[test]
     fn a_query_counts_only_where_the_pattern_has_one() {
         let tagged = "https://example.com/questions?tag={tag}&sort=new";
         check(tagged, "https://example.com/questions?x=1&sort=new&tag=a/b", Some("tag=a/b"));
@@ -203,11 +259,54 @@ mod tests {
         assert_eq!(found("https://example.org/1/x"), None);
     }
 
+    #[track_caller]
+    fn check_ready_made(address: &str, expected: Option<(&str, &[(&str, &str)])>) {
+        let templates = ready_made();
+        let found = find(&address.parse().expect("an address"), &templates);
+        let found = found.map(|known| (known.template.name.clone(), known.params));
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let expected = expected.map(|(name, params)| (name.to_owned(), params.iter().map(owned).collect()));
+        assert_eq!(found, expected, "{address}");
+    }
+
+    #[test]
+    fn a_gitlab_project_may_be_in_groups_of_groups_on_any_server() {
+        let runner = [("group", "gitlab-org"), ("project", "gitlab-runner")];
+        check_ready_made("https://gitlab.com/gitlab-org/gitlab-runner/-/releases", Some(("gitlab-releases", &runner)));
+        let deep = [("group", "a/b/c"), ("project", "d")];
+        check_ready_made("https://gitlab.com/a/b/c/d/-/releases", Some(("gitlab-releases", &deep)));
+        check_ready_made("https://gitlab.com/a/b/c/d/-/merge_requests", Some(("gitlab-merge-requests", &deep)));
+        let elsewhere = [("group", "a/b"), ("project", "c"), ("server", "https://git.example:8443")];
+        check_ready_made("https://git.example:8443/a/b/c/-/releases/", Some(("gitlab-releases", &elsewhere)));
+        check_ready_made("https://gitlab.com/a/b/c/d/-/issues", None);
+        check_ready_made("https://gitlab.com/a/-/releases", None);
+    }
+
+    #[test]
+    fn a_socrata_dataset_is_known_by_its_two_times_four_characters() {
+        let rows = [("dataset", "h9gi-nx95"), ("host", "data.cityofnewyork.us")];
+        let expected = Some(("socrata-dataset", &rows[..]));
+        check_ready_made("https://data.cityofnewyork.us/resource/h9gi-nx95.json", expected);
+        check_ready_made("https://data.cityofnewyork.us/resource/h9gi-nx95.json?$limit=10", expected);
+        check_ready_made("https://data.cityofnewyork.us/d/h9gi-nx95", expected);
+        check_ready_made("https://data.cityofnewyork.us/Public-Safety/Crashes/h9gi-nx95/about_data", expected);
+        check_ready_made("https://shop.example.com/resource/orders.json", None);
+        check_ready_made("https://shop.example.com/resource/open-orders.json", None);
+    }
+
+    #[test]
+    fn a_host_that_is_not_the_default_one_is_said() {
+        let forgejo = [("owner", "forgejo"), ("repo", "forgejo")];
+        check_ready_made("https://codeberg.org/forgejo/forgejo/releases", Some(("gitea-releases", &forgejo)));
+        let tea = [("owner", "gitea"), ("repo", "tea"), ("server", "https://gitea.com")];
+        check_ready_made("https://gitea.com/gitea/tea/releases", Some(("gitea-releases", &tea)));
+    }
+
     #[test]
     fn the_patterns_of_the_ready_made_templates_name_their_params() {
         for template in ready_made() {
             for pattern in &template.matches {
-                for name in pattern.split('{').skip(1).filter_map(|part| part.split('}').next()) {
+                for name in pattern.split('{').skip(1).filter_map(|part| part.split([':', '}']).next()) {
                     let is_declared = template.params.iter().any(|param| param.name == name);
                     assert!(is_declared, "{}: {pattern}: there is no param {name}", template.name);
                 }

@@ -50,7 +50,7 @@ pub(in crate::config) static CONNECTOR: Keys = Keys {
         Key::new(
             "matches",
             Kind::Texts,
-            "Addresses that `pollhook new` takes a template for, with `{param}` where they have a param's value and `*` for any part.",
+            "Addresses that `pollhook new` takes a template for, with `{param}` where they have a param's value and `*` for any part. `{param:????-????}` is a value that looks like this: `?` is a letter or digit, `*` any part, slashes included.",
         ),
         Key::new(
             "checked",
