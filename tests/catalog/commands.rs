@@ -69,7 +69,7 @@ fn what_is_printed_fits_the_terminal_with_and_without_colours() {
         ("all", &["catalog"]),
         ("word", &["catalog", "incidents"]),
         ("name", &["catalog", "github-releases"]),
-        ("unchecked", &["catalog", "nvd-cves"]),
+        ("unchecked", &["catalog", "any-json"]),
     ];
     for (name, arguments) in commands {
         for columns in ["80", "120"] {
