@@ -1,6 +1,7 @@
 //! Where in an answer its items are.
 
 mod candidate;
+mod columns;
 mod failure;
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,14 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
             format!("{} alike members of one object are {share} % of the answer; {what}", best.rows)
         }
         Kind::Table { .. } => format!("{} rows have the names of their columns beside them", best.rows),
+        Kind::Columns(columns) => {
+            let what = if columns.are_sure {
+                "side by side: the values at one place are an item"
+            } else {
+                "which may be the fields of as many items, or have nothing to do with each other"
+            };
+            format!("it has {} lists of {} values, {what}", columns.count, columns.rows)
+        }
         Kind::Scalars => format!("it is a list of {} plain values", best.rows),
         Kind::Arrays => format!("it has {} rows, and nothing names their columns", best.rows),
         Kind::Objects | Kind::Edges if best.path.0.is_empty() => {
@@ -94,7 +103,8 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
         }
         Kind::Objects | Kind::Edges if survey.lists == 1 && best.rows > 1 => Sureness::Certain,
         Kind::Scalars if best.path.0.is_empty() => Sureness::Certain,
-        Kind::Objects | Kind::Edges | Kind::Map { own: true } => Sureness::Likely,
+        Kind::Objects | Kind::Edges | Kind::Map { own: true } | Kind::Table { named: true, .. } => Sureness::Likely,
+        Kind::Columns(ref columns) if columns.are_sure => Sureness::Likely,
         Kind::Map { own: false } if best.rows >= 5 => Sureness::Likely,
         // The only element of a list looks like no list in XML.
         Kind::Document if !matches!(page.format, ResponseFormat::Xml(_)) => Sureness::Likely,

@@ -18,6 +18,9 @@ const IDENTIFIER: i64 = 84;
 /// The score from which a field that is unique is taken for the key without a doubt being stated.
 const LIKELY: i64 = 50;
 
+/// The least score of times at even steps: there is one item for each, although dates are no keys elsewhere.
+const SERIES: i64 = 52;
+
 /// How many fields are tried in pairs.
 const TRIED_IN_PAIRS: usize = 10;
 
@@ -33,6 +36,8 @@ struct Candidate<'a> {
     score: i64,
     /// It is different in all items that are not the same altogether.
     unique: bool,
+    /// Its values are times at even steps, as those of measurements are.
+    is_series: bool,
     /// Its name may be that of what the item belongs to, which two items need not share.
     of_another: bool,
     /// Why it is not the key although it may be unique.
@@ -85,10 +90,17 @@ fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>
             if listing.expression.ends_with("to_entries[]") && path.to_string() == ".key" {
                 score += 40;
             }
-            let against = objection(&path, &values);
+            if names::is_stamp(&path.plain_name(), &values) && path.0.len() == 1 {
+                score = score.max(IDENTIFIER);
+            }
+            let is_series = shape::is_series(&path.plain_name(), &values);
+            let against = objection(&path, &values).filter(|_| !is_series);
+            if is_series {
+                score = score.max(SERIES);
+            }
             let shared = later.map(|later| shared(&path, &values, &later.rows));
             let of_another = names::may_be_of_another(&path, &list);
-            Some(Candidate { path, values, score, unique, of_another, against, shared })
+            Some(Candidate { path, values, score, unique, is_series, of_another, against, shared })
         })
         .collect();
     object_to_fleeting(&mut candidates);
@@ -98,7 +110,8 @@ fn candidates<'a>(listing: &Listing, rows: &[&'a Value], later: Option<&Listing>
 
 /// Returns the name of the list that an expression leads to, without the plural's `s`.
 fn list_name(expression: &str) -> String {
-    let name = expression.trim_end_matches("[]").rsplit('.').find(|name| *name != "node").unwrap_or_default();
+    let place = expression.split(" | ").next().unwrap_or_default();
+    let name = place.trim_end_matches("[]").rsplit('.').find(|name| *name != "node").unwrap_or_default();
     let name = super::path::plain(name);
     match name.strip_suffix("ies") {
         Some(stem) => format!("{stem}y"),
@@ -144,10 +157,7 @@ fn objection(path: &Path, values: &[&Value]) -> Option<&'static str> {
     if ["etag", "rev", "resourceversion"].contains(&name.as_str()) {
         return Some("it is different for each version of an item");
     }
-    // Slack's identify messages, and are points in time in seconds with six more digits.
-    let is_slack =
-        |value: &&Value| value.as_str().and_then(|text| text.split_once('.')).is_some_and(|ts| ts.1.len() == 6);
-    if name == "ts" && values.iter().all(is_slack) {
+    if names::is_stamp(&name, values) {
         return None;
     }
     if names::is_date(&name) && values.iter().all(|value| shape::epoch(value).is_some()) {
@@ -278,6 +288,9 @@ fn of_candidate(candidate: &Candidate<'_>, count: usize, later: Option<&Listing>
         (Some(_), Some(shared)) if shared == count => because.push_str(", and the same in both answers"),
         (Some(_), Some(shared)) => because = format!("{because}, and {shared} of them are in both answers"),
         _ => {}
+    }
+    if candidate.is_series {
+        because.push_str(", and its times follow one another at even steps");
     }
     if let Some(against) = candidate.against {
         because = format!("{because}, but {against}");

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::paging::{MOST_PAGES, Paging};
-use super::path::{columns, plain};
+use super::path::{self, columns, plain};
 use super::{About, Finding, Listing, Page, Setting, Sureness, shape};
 use crate::model::format::ResponseFormat;
 
@@ -151,9 +151,12 @@ fn recent(page: &Page<'_>, listing: &Listing, paging: &Paging, newest_first: Opt
         return Some(format!("the newest come first, by `{field}`"));
     }
     let segments = page.answer.url.path_segments().into_iter().flatten();
-    let names = segments.chain(listing.expression.split(['.', '[']));
+    let names = segments.chain(listing.expression.split(['.', '[', ' ']));
     if let Some(name) = names.map(without_extension).find(|name| STREAMS.contains(&plain(name).as_str())) {
         return Some(format!("it is called `{name}`, which tells what has happened"));
+    }
+    if let Some(field) = series(listing) {
+        return Some(format!("its times follow one another at even steps and move on, by `{field}`"));
     }
     if matches!(page.format, ResponseFormat::Html(_)) {
         return Some("a page for people seldom shows all that there is".to_owned());
@@ -182,6 +185,16 @@ fn order(listing: &Listing) -> Option<String> {
         dates.len() >= FEWEST_ORDERED && dates.is_sorted_by(|one, other| one >= other) && dates.first() > dates.last()
     });
     ordered.next().map(|column| column.path.to_string())
+}
+
+/// Returns the field whose times follow one another at even steps, if there is one.
+fn series(listing: &Listing) -> Option<String> {
+    let rows: Vec<&Value> = listing.rows.iter().collect();
+    let is_series = |column: &path::Column<'_>| {
+        let values = column.values.iter().copied().collect::<Option<Vec<_>>>();
+        values.is_some_and(|values| shape::is_series(&column.path.plain_name(), &values))
+    };
+    columns(&rows).iter().find(|column| is_series(column)).map(|column| column.path.to_string())
 }
 
 /// Returns the time that a number stands for, where its name says that it is one.
@@ -264,6 +277,13 @@ mod tests {
         check("https://a.example/x", ".items[]", many, "it has 400 pages, of which a poll reads 50");
         check("https://a.example/x", ".items[]", json!({"feed": {}, "items": rows(7)}), "it is a feed");
         check("https://a.example/x", ".[]", json!([]), "it has no items now");
+        let hours: Value = (1..=9).map(|hour| json!({"time": 1_795_176_000 + hour * 3600, "rain": 0})).collect();
+        check(
+            "https://a.example/x",
+            ".[]",
+            hours,
+            "its times follow one another at even steps and move on, by `.time`",
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod auth;
 mod cursor;
+mod errors;
 mod format;
 mod html;
 mod items;
@@ -95,6 +96,8 @@ pub enum About {
     Cursor,
     /// Whether the answer lists everything that there is, or what is recent.
     Lists,
+    /// What says that an answer is a failure, whatever its status.
+    Errors,
     /// How often the API may be asked.
     Limits,
     /// How requests prove who they are from.
@@ -185,6 +188,7 @@ pub fn discover(first: &Answer, again: Option<&Answer>) -> Result<Draft, Undisco
     let mut findings = vec![format_finding, items, key, paging.finding, lists, limits];
     findings.extend(volatile);
     findings.extend(cursor);
+    findings.extend(errors::find(&page, &listing));
     findings.sort_by_key(|finding| finding.about);
     Ok(Draft { findings, items: listing.count })
 }

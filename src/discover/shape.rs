@@ -84,6 +84,54 @@ pub(super) fn epoch(value: &Value) -> Option<Timestamp> {
     SECONDS.contains(&seconds).then(|| Timestamp::from_millis((seconds * 1000.0) as i64))
 }
 
+/// Names of the times for which something holds, and not when an item was made or changed, as [`plain`] has them.
+const TIMES_OF_SERIES: &[&str] = &[
+    "date",
+    "time",
+    "timestamp",
+    "datetime",
+    "ts",
+    "t",
+    "dt",
+    "day",
+    "week",
+    "month",
+    "year",
+    "hour",
+    "period",
+    "interval",
+    "start",
+    "starttime",
+    "startdate",
+    "timestart",
+    "from",
+    "validfrom",
+    "validtime",
+    "bucket",
+];
+
+/// Tells whether a field has times that follow one another at even steps, as those of measurements and forecasts do: equal
+/// ones of a minute or more, days of which some are left out, or months. Its name is plain.
+pub(super) fn is_series(name: &str, values: &[&Value]) -> bool {
+    const DAY: i64 = 86_400;
+    if !TIMES_OF_SERIES.contains(&name) {
+        return false;
+    }
+    let times = values.iter().map(|value| date(value).or_else(|| epoch(value)).map(Timestamp::as_seconds));
+    let Some(times) = times.collect::<Option<Vec<i64>>>().filter(|times| times.len() >= FEWEST_OF_SERIES) else {
+        return false;
+    };
+    let steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let is_one_way = steps.iter().all(|step| step.signum() == steps[0].signum());
+    let is_equal = steps[0].abs() >= 60 && steps.iter().all(|step| *step == steps[0]);
+    let is_of_months = steps.iter().all(|step| (28 * DAY..=31 * DAY).contains(&step.abs()));
+    let is_of_days = times.len() >= 10 && steps.iter().all(|step| step % DAY == 0 && step.abs() <= 5 * DAY);
+    is_one_way && (is_equal || is_of_months || is_of_days)
+}
+
+/// Fewer times than this show no steps.
+const FEWEST_OF_SERIES: usize = 5;
+
 /// Tells whether a text is relative to the present: `3 hours ago`, `in 2 days`, `just now`.
 pub(super) fn is_relative_time(text: &str) -> bool {
     let text = text.trim().to_ascii_lowercase();

@@ -13,6 +13,8 @@ pub struct Expected {
     pub items: Truth,
     pub key: Truth,
     pub paging: Truth,
+    /// What says that an answer is a failure; `none` if it is not written.
+    pub error: Truth,
 }
 
 /// What may be found, any of it; `doubt` means that nothing is sure, as long as that is said.
@@ -55,13 +57,18 @@ fn parse(text: &str) -> Option<(Answer, Expected)> {
     Some((Answer { url, status: 200, headers, body: Bytes::from(body.to_owned()) }, expected))
 }
 
-/// Reads `format: json; items: .[]; key: .id | .name; paging: none`.
+/// Reads `format: json; items: .[]; key: .id | .name; paging: none; error: .error`.
 fn expected(line: &str) -> Option<Expected> {
     let truth = |name: &str| {
-        let (_, rest) = line.split_once(&format!("{name}: "))?;
+        let (_, rest) = line.split_once(&format!("; {name}: "))?;
+        // An expression in quotes may have in it what stands between others.
+        if let Some((quoted, _)) = rest.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
+            return Some(Truth(vec![quoted.to_owned()]));
+        }
         let value = rest.split("; ").next()?;
         Some(Truth(value.split('|').map(|one| one.trim().to_owned()).collect()))
     };
-    let format = truth("format")?.0.pop()?;
-    Some(Expected { format, items: truth("items")?, key: truth("key")?, paging: truth("paging")? })
+    let format = line.strip_prefix("format: ")?.split("; ").next()?.to_owned();
+    let error = truth("error").unwrap_or_else(|| Truth(vec!["none".to_owned()]));
+    Some(Expected { format, items: truth("items")?, key: truth("key")?, paging: truth("paging")?, error })
 }

@@ -64,6 +64,8 @@ const KEYS: &[&str] = &[
     "student_repository_name",
     "student_repository_url",
     "secret_name",
+    // Of statistics, one for each time.
+    "timestamp",
 ];
 
 /// Returns every list that has an example, with its path and what is right about it.
@@ -108,5 +110,6 @@ fn expected(list: &List) -> Expected {
         items: Truth(vec![list.items.clone()]),
         key: Truth(keys),
         paging: Truth(vec![paging.to_owned()]),
+        error: Truth(vec!["none".to_owned()]),
     }
 }

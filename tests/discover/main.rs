@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use answers::{Expected, Truth};
 
-/// Of the answers, the share of which all four must be right: format, items, key and paging.
+/// Of the answers, the share of which all must be right: format, items, key, paging, and what says that one is a failure.
 const LEAST_SHARE: f64 = 0.95;
 
 /// How often all was right, and what was not.
@@ -42,6 +42,7 @@ impl Tally {
             ("items", About::Items, is_right(&expected.items, &items(answer, &draft), &draft, About::Items)),
             ("key", About::Key, is_right(&expected.key, &key(&draft), &draft, About::Key)),
             ("paging", About::Paging, is_right(&expected.paging, &paging(&draft), &draft, About::Paging)),
+            ("error", About::Errors, is_right(&expected.error, &error(&draft), &draft, About::Errors)),
         ];
         let wrong: Vec<_> = verdicts.iter().filter(|(_, _, is_right)| !is_right).collect();
         self.right += usize::from(wrong.is_empty());
@@ -83,7 +84,9 @@ fn is_right(expected: &Truth, found: &str, draft: &Draft, about: About) -> bool 
 
 /// Tells whether a person is told to look at something. Where the items are doubtful, so is what identifies them.
 fn is_doubted(draft: &Draft, about: About) -> bool {
-    let doubts = |about| draft.about(about).is_none_or(|finding| finding.sureness == Sureness::Doubtful);
+    // Nothing about failures is no doubt about them.
+    let unsaid = about != About::Errors;
+    let doubts = |about| draft.about(about).map_or(unsaid, |finding| finding.sureness == Sureness::Doubtful);
     doubts(about) || about == About::Key && doubts(About::Items)
 }
 
@@ -107,6 +110,10 @@ fn key(draft: &Draft) -> String {
         Some(key) => key.as_str().expect("an expression").to_owned(),
         None => "none".to_owned(),
     }
+}
+
+fn error(draft: &Draft) -> String {
+    draft.setting("response.error").and_then(Value::as_str).unwrap_or("none").to_owned()
 }
 
 /// Returns the style of paging, and what it goes by: `next_url .next`, `page page`.

@@ -76,4 +76,43 @@ async fn paging_that_does_not_work_is_taken_back() {
     let source = api(&[("/items", Reply::json(page))]).await;
     let said = Desk::new().well(&["new", &source.url("/items?page=1")]);
     assert!(!said.out.contains("pagination"), "{}", said.out);
+    // Otherwise what moves to another page would be told as removed.
+    assert!(!said.out.contains("changes.lists"), "{}", said.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_become_items_that_a_trial_finds_as_well() {
+    let hours: Vec<String> = (0..24).map(|hour| format!("2026-11-20T{hour:02}:00")).collect();
+    let rain: Vec<usize> = (0..24).map(|hour| hour % 5).collect();
+    let answer = json!({ "elevation": 38, "status": "ok", "hourly": { "time": hours, "rain": rain } });
+    let source = api(&[("/forecast", Reply::json(answer.to_string()))]).await;
+    let desk = Desk::new();
+    check_shown("columns", &desk, &["new", &source.url("/forecast"), "--write", "config.toml"]);
+    let tried = desk.well(&["try", "forecast"]);
+    assert!(
+        tried.out.contains(r#"2026-11-20T01:00  nobody       {"time":"2026-11-20T01:00","rain":1}"#),
+        "{}",
+        tried.out
+    );
+    assert!(tried.out.contains("24 items on 1 page"), "{}", tried.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_with_a_status_of_success_is_one_for_the_connector_that_was_found() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let source = Source::start(move |_| {
+        let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Reply::json(if call < 2 {
+            r#"{"ok":true,"members":[{"id":"U1","name":"ann"},{"id":"U2","name":"ben"}]}"#
+        } else {
+            r#"{"ok":false,"error":"token_expired","members":[]}"#
+        })
+    })
+    .await;
+    let desk = Desk::new();
+    let said = desk.well(&["new", &source.url("/members"), "--write", "config.toml"]);
+    assert!(said.out.contains("response.error = 'select(.ok | not) | .error // "), "{}", said.out);
+    let tried = desk.run(&["try", "members"]);
+    assert_eq!(tried.code, 1, "{}", tried.out);
+    assert!(tried.err.contains("token_expired"), "{}", tried.err);
 }

@@ -178,6 +178,8 @@ impl Finder<'_> {
         };
         if let Some(problem) = problem_of_paging(&second) {
             take_back(&mut draft, About::Paging, "one page", &problem);
+            // What is only on other pages is not gone.
+            take_back(&mut draft, About::Lists, "what is recent", "the pages after the first one are not read");
         }
         if let Some(problem) = self.problem_of_cursor(&draft).await? {
             take_back(&mut draft, About::Cursor, "none", &problem);

@@ -64,6 +64,7 @@ fn label(about: About) -> &'static str {
         About::Paging => "paging",
         About::Cursor => "cursor",
         About::Lists => "lists",
+        About::Errors => "errors",
         About::Limits => "limits",
         About::Auth => "auth",
     }
@@ -81,6 +82,7 @@ fn what_to_do(about: About) -> &'static str {
         About::Paging => "→ if there are more pages, say how they are found in `pagination`",
         About::Cursor => "→ the API's documentation says whether it can be asked for what is new; see `cursor`",
         About::Lists => "→ `changes.lists = \"everything\"` if an item that is missing is gone, \"recent\" if not",
+        About::Errors => "→ write what an answer says that is a failure into `response.error` (jq)",
         About::Limits => "→ the API's documentation says how often it may be asked; see `every` and `limits.rate`",
         About::Auth => "→ the API's documentation says how requests prove who they are from; see `auth`",
     }

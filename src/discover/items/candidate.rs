@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::columns::Columns;
 use crate::discover::path::{Path, Step, plain};
 use crate::discover::shape;
 
@@ -121,11 +122,14 @@ pub(super) enum Kind {
     Objects,
     /// An array of objects of which each has its item at `node`, as GraphQL's connections do.
     Edges,
-    /// Arrays, and this expression for the names of their columns.
+    /// Arrays, and this expression for the names of their columns; whether something says that they are.
     Table {
         names: String,
         rows: String,
+        named: bool,
     },
+    /// An array for each field, of which rows are made.
+    Columns(Columns),
     /// Arrays without names.
     Arrays,
     Scalars,
@@ -184,7 +188,8 @@ impl Candidate {
             Kind::Edges => each.then(Step::Member("node".to_owned())).to_string(),
             Kind::Map { own: false } if self.path.0.is_empty() => "to_entries[]".to_owned(),
             Kind::Map { own: false } => format!("{} | to_entries[]", self.path),
-            Kind::Table { names, rows } => format!(
+            Kind::Columns(columns) => columns.expression(&self.path),
+            Kind::Table { names, rows, .. } => format!(
                 "{names} as $names | {rows} | [$names, .] | transpose | map({{key: .[0], value: .[1]}}) | from_entries"
             ),
             Kind::Document => self.path.to_string(),
@@ -222,10 +227,11 @@ impl Walk {
         let placing = self.placing();
         match list(elements) {
             Some((Kind::Empty, score)) => self.note(Kind::Empty, 0, 0, score + placing),
-            Some((Kind::Table { .. }, score)) => {
+            Some((Kind::Table { named, .. }, score)) => {
                 let kind = Kind::Table {
                     names: self.path.then(Step::Element(0)).to_string(),
                     rows: format!("{}[1:][]", self.path),
+                    named,
                 };
                 self.note(kind, elements.len() - 1, 0, score + placing);
             }
@@ -261,10 +267,14 @@ impl Walk {
             let whole = Path(self.path.0.iter().chain(&names.0).cloned().collect());
             let names = if names.0.len() == 1 { whole.to_string() } else { format!("[{whole}]") };
             let elements = members[name].as_array().map_or(&[][..], |rows| rows);
-            let kind = Kind::Table { names, rows: rows.then(Step::Each).to_string() };
+            let kind = Kind::Table { names, rows: rows.then(Step::Each).to_string(), named: true };
             let bytes = elements.iter().map(length).sum();
             let score = 75 + self.placing();
             self.note(kind, elements.len(), bytes, score);
+        } else if let Some(columns) = Columns::of(members) {
+            let bytes = members.values().filter(|member| member.is_array()).map(length).sum();
+            let (rows, score) = (columns.rows, columns.score + self.placing());
+            self.note(Kind::Columns(columns), rows, bytes, score);
         }
         let searched = members.len() <= MOST_MEMBERS;
         let parts = members.iter().map(|(name, member)| {
@@ -325,7 +335,11 @@ fn list(elements: &[Value]) -> Option<(Kind, i64)> {
     }
     if seen.iter().all(Value::is_array) {
         return match header(seen) {
-            true => Some((Kind::Table { names: String::new(), rows: String::new() }, 30 + many)),
+            true => {
+                let named = has_other_kinds_below(seen);
+                let score = if named { 50 } else { 30 };
+                Some((Kind::Table { names: String::new(), rows: String::new(), named }, score + many))
+            }
             false if seen.iter().any(|row| row.as_array().is_some_and(|row| !row.is_empty())) => {
                 Some((Kind::Arrays, 14 + many))
             }
@@ -351,6 +365,13 @@ fn header(rows: &[Value]) -> bool {
         && names.iter().all(is_name)
         && !rest.is_empty()
         && rest.iter().all(other)
+}
+
+/// Tells whether some column of rows, whose first one is all texts, has no text below it: then that one is no row.
+fn has_other_kinds_below(rows: &[Value]) -> bool {
+    let Some((Value::Array(head), rest)) = rows.split_first() else { return false };
+    let is_other = |index: &usize| rest.iter().all(|row| row.get(index).is_some_and(|value| !value.is_string()));
+    rest.len() >= 2 && (0..head.len()).any(|index| is_other(&index))
 }
 
 /// Returns what speaks for rows being items: that they have something like an id, and dates.
@@ -405,16 +426,21 @@ fn is_keyish(name: &str) -> bool {
         || name.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// What the names of a table's columns are called, as [`plain`] has it. ClickHouse has them in `meta`.
+const NAMES_OF_COLUMNS: &[&str] =
+    &["columns", "columnnames", "cols", "fields", "fieldnames", "headers", "header", "schema", "names", "meta"];
+
 /// Returns the path of the names of columns, and the name of the member with the rows, of an object that is a table.
 fn table(members: &Map<String, Value>) -> Option<(Path, &str)> {
-    let (rows, first) = ["rows", "data", "values", "results", "result"].iter().find_map(|name| {
+    let (rows, first) = ["rows", "data", "values", "results", "result", "records"].iter().find_map(|name| {
         let rows = members.get(*name)?.as_array()?;
         Some((*name, rows.first()?.as_array()?)).filter(|_| rows.iter().take(LOOKED_AT).all(Value::is_array))
     })?;
     let fits = |names: &[Value]| names.len() == first.len() && !names.is_empty();
-    ["columns", "fields", "headers", "header", "schema"].iter().find_map(|name| {
-        let names = members.get(*name)?.as_array().filter(|names| fits(names))?;
-        let path = Path::of([*name]);
+    let named = members.iter().filter(|(name, _)| NAMES_OF_COLUMNS.contains(&&*plain(name)));
+    named.into_iter().find_map(|(name, names)| {
+        let names = names.as_array().filter(|names| fits(names))?;
+        let path = Path::of([name.as_str()]);
         if names.iter().all(Value::is_string) {
             return Some((path, rows));
         }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::discover::testing::{answer, draft, said};
-use crate::discover::{About, Undiscovered, discover};
+use crate::discover::{About, Sureness, Undiscovered, discover};
 use crate::model::expression::Expression;
 
 fn check(answer: &Value, expected: &str) {
@@ -127,7 +127,68 @@ fn rows_get_the_names_of_their_columns() {
         let rows: Vec<_> = expression.into_outputs(answer.clone()).expect("outputs");
         assert_eq!(rows, [json!({"id": 1, "name": "a"}), json!({"id": 2, "name": "b"})], "{answer}");
         assert_eq!(said(&draft, About::Key, "item.key"), ".id certain", "{answer}");
-        assert!(draft.is_doubtful(), "{answer}");
+        assert_eq!(draft.about(About::Items).expect("a finding").sureness, Sureness::Likely, "{answer}");
+    }
+    // The first row could be one like the others.
+    check(
+        &json!([["id", "name"], ["a", "b"], ["c", "d"]]),
+        ".[0] as $names | .[1:][] | [$names, .] | transpose | map({key: .[0], value: .[1]}) | from_entries doubtful",
+    );
+}
+
+/// Checks what expression is found for columns, and what that gives.
+#[track_caller]
+fn check_columns(answer: &Value, expected: &str, first: &Value, count: usize) {
+    check(answer, expected);
+    let draft = draft(answer, None);
+    let items = draft.setting("response.items").and_then(Value::as_str).expect("a setting");
+    let rows = Expression::parse(items).expect(items).into_outputs(answer.clone()).expect("outputs");
+    assert_eq!((rows.first(), rows.len()), (Some(first), count), "{answer}");
+}
+
+#[test]
+fn columns_give_rows() {
+    let ids: Vec<Value> = (1..=12).map(|id| json!(id * 7)).collect();
+    let gaps: Vec<Value> = (1..=12).map(|id| if id % 2 == 0 { Value::Null } else { json!(id) }).collect();
+    let columns = json!({"item_id": ids, "a b": gaps});
+    let first = json!({"item_id": 7, "a b": 1});
+    check_columns(&columns, "range(.item_id | length) as $i | map_values(.[$i]) likely", &first, 12);
+    check_columns(
+        &json!({"data": {"the rows": columns}}),
+        ".data.\"the rows\" | range(.item_id | length) as $i | map_values(.[$i]) likely",
+        &first,
+        12,
+    );
+    check_columns(
+        &json!({"state": "fine", "item_id": ids, "a b": gaps, "none": null}),
+        "range(.item_id | length) as $i | map_values(arrays[$i]) doubtful",
+        &first,
+        12,
+    );
+    check_columns(
+        &json!({"state": "fine", "item_id": ids, "a b": gaps}),
+        "range(.item_id | length) as $i | map_values(arrays[$i]) likely",
+        &first,
+        12,
+    );
+}
+
+#[test]
+fn lists_that_are_as_long_as_each_other_by_chance_are_not_taken_for_columns_without_a_doubt() {
+    for answer in [
+        json!({"tags": ["a", "b", "c"], "authors": ["x", "y", "z"]}),
+        json!({"title": "x", "tags": ["a", "b", "c", "d", "e"], "authors": ["v", "w", "x", "y", "z"]}),
+        json!({"x": (0..20).collect::<Vec<_>>(), "y": (0..20).map(|n| n * 2).collect::<Vec<_>>()}),
+    ] {
+        let draft = draft(&answer, None);
+        assert_eq!(draft.about(About::Items).expect("a finding").sureness, Sureness::Doubtful, "{answer}");
+    }
+    for answer in [
+        json!({"id": 7, "title": "x", "tags": ["a", "b", "c"], "authors": ["x", "y", "z"]}),
+        json!({"id": 7, "tags": ["a", "b", "c"], "authors": ["x", "y"]}),
+        json!({"id": 7, "name": "x", "tags": ["a", "b", 3], "authors": ["x", "y", "z"]}),
+    ] {
+        check(&answer, ". likely");
     }
 }
 
@@ -212,6 +273,10 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just("updated_at".to_owned()),
         Just("if".to_owned()),
         Just("last_seq".to_owned()),
+        Just("ok".to_owned()),
+        Just("errors".to_owned()),
+        Just("code".to_owned()),
+        Just("message".to_owned()),
         any::<String>(),
     ];
     let leaf = prop_oneof![
@@ -245,6 +310,10 @@ proptest! {
             let items = Expression::parse(items).expect(items);
             let rows = items.into_outputs(first.clone()).expect("items");
             prop_assert_eq!(rows.len(), draft.items);
+            if let Some(Value::String(error)) = draft.setting("response.error") {
+                let error = Expression::parse(error).expect(error);
+                prop_assert!(!error.is_truthy(&first).expect("an output"), "{}", error.source());
+            }
             for path in ["item.key", "item.ignore"] {
                 let value = draft.setting(path).cloned().unwrap_or_default();
                 let expressions = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);

@@ -1,5 +1,7 @@
 //! How much a name says that its field identifies the item it is in.
 
+use serde_json::Value;
+
 use crate::discover::path::{Path, plain};
 use crate::discover::shape;
 
@@ -175,6 +177,17 @@ pub(super) fn is_date(name: &str) -> bool {
             && ["created", "updated", "modified", "published", "pushed", "closed"]
                 .iter()
                 .any(|start| name.starts_with(start))
+}
+
+/// Tells whether values identify messages as Slack's do: by a text that is a point in time in seconds with six more digits,
+/// of which the last ones only make it unique. Its name says that it is one, or that it identifies something.
+pub(super) fn is_stamp(name: &str, values: &[&Value]) -> bool {
+    let are_digits = |text: &str, count: usize| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_one = |value: &&Value| {
+        let parts = value.as_str().and_then(|text| text.split_once('.'));
+        parts.is_some_and(|(seconds, more)| are_digits(seconds, 10) && are_digits(more, 6))
+    };
+    (name.ends_with("ts") || name == "timestamp" || shape::says_own_id(name)) && values.iter().all(is_one)
 }
 
 /// Tells whether a name says at which place something is, rather than what it is.

@@ -126,11 +126,39 @@ fn keys_of_known_apis_are_found_behind_what_their_items_are_packed_into() {
     for (answer, expected) in [
         (json!({"items": [video("a"), video("b")]}), ".id.videoId likely"),
         (json!({"feed": [post(1), post(2)], "cursor": "x"}), ".post.uri likely"),
-        (json!({"ok": true, "messages": [message(1), message(3)]}), ".ts likely"),
+        (json!({"ok": true, "messages": [message(1), message(3)]}), ".ts certain"),
         (json!({"_embedded": {"orders": [order(1), order(2)]}}), "._links.self.href likely"),
         (json!({"rows": [{"pk": 1, "name": "a"}, {"pk": 2, "name": "b"}, {"pk": 3, "name": "c"}]}), ".pk certain"),
         (json!([{"date": "2026-11-19", "open": "1.5"}, {"date": "2026-11-20", "open": "1.6"}]), ".date doubtful"),
     ] {
         check(&answer, expected);
     }
+}
+
+#[test]
+fn times_at_even_steps_are_keys_and_those_of_when_items_were_made_are_not() {
+    let rows = |name: &str, hours: &[i64]| -> Value {
+        let row = |hour: &i64| json!({name: 1_795_176_000 + hour * 3600, "value": hour % 3});
+        hours.iter().map(row).collect()
+    };
+    check(&rows("time", &[0, 1, 2, 3, 4]), ".time likely");
+    check(&rows("t", &[4, 3, 2, 1, 0]), ".t likely");
+    check(&rows("time", &[0, 1, 2, 4, 5]), ".time doubtful");
+    check(&rows("created", &[0, 1, 2, 3, 4]), ".created doubtful");
+    check(&rows("time", &[0, 1, 2]), ".time doubtful");
+    // Days without those on which nothing is open, and months.
+    check(&rows("date", &[0, 24, 48, 72, 96, 168, 192, 216, 240, 264]), ".date likely");
+    check(&rows("month", &[0, 744, 1416, 2160, 2880]), ".month likely");
+}
+
+#[test]
+fn stamps_of_messages_are_keys_by_their_form() {
+    let messages = |name: &str, stamp: fn(u32) -> Value| -> Value {
+        (1..=3).map(|id| json!({name: stamp(id), "user": "U1", "reply_count": id})).collect()
+    };
+    let stamp = |id: u32| json!(format!("176364000{id}.000200"));
+    check(&messages("ts", stamp), ".ts certain");
+    check(&messages("id", stamp), ".id certain");
+    check(&messages("score", stamp), ".score doubtful");
+    check(&messages("ts", |id| json!(format!("176364000{id}.5"))), ".ts doubtful");
 }
