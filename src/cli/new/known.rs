@@ -2,9 +2,10 @@
 //!
 //! A pattern is an address. `{param}` stands for one part of it, which has no `/` in it, and gives the param its value; at
 //! the very beginning it stands for scheme and host, such as `https://status.example.com`. `{param:shape}` stands for a
-//! part that looks like this: `?` is a letter or a digit, `*` any run of characters, `/` included. `*` outside of a param
-//! stands for any run of characters as well. What a pattern says in a query must be in the address's, in whatever order;
-//! the rest of that does not count. `www.`, a slash at the end and what is behind `#` do not count either.
+//! part that looks like this, at the very beginning for one with scheme and host: `?` is a letter or a digit, `*` any run
+//! of characters, `/` included. `*` outside of a param stands for any run of characters as well. What a pattern says in a
+//! query must be in the address's, in whatever order; the rest of that does not count. `www.`, a slash at the end and what
+//! is behind `#` do not count either.
 
 use std::collections::BTreeMap;
 
@@ -63,15 +64,18 @@ fn matched(pattern: &str, address: &Url) -> Option<Values> {
     let pattern = pattern.split('#').next().unwrap_or_default().trim_end_matches('/');
     let path = address.path().trim_end_matches('/');
     let mut values = Values::new();
-    let rest = if let Some((param, rest)) = leading_param(pattern) {
-        let site = format!("{}://{host}{port}", address.scheme());
-        let fits = param.shape.is_none_or(|shape| has_shape(shape, &site));
-        values.insert(param.name.to_owned(), site);
-        fits && run(rest, path, &mut values)
-    } else {
-        let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
-        let plain = format!("{}{port}{path}", host.trim_start_matches("www."));
-        run(pattern.trim_start_matches("www."), &plain, &mut values)
+    let site = format!("{}://{host}{port}", address.scheme());
+    let rest = match leading_param(pattern) {
+        Some((Placeholder { name, shape: None }, rest)) => {
+            values.insert(name.to_owned(), site);
+            run(rest, path, &mut values)
+        }
+        Some(_) => run(pattern, &(site + path), &mut values),
+        None => {
+            let pattern = pattern.split_once("://").map_or(pattern, |(_, rest)| rest);
+            let plain = format!("{}{port}{path}", host.trim_start_matches("www."));
+            run(pattern.trim_start_matches("www."), &plain, &mut values)
+        }
     };
     let pairs: Vec<(String, String)> = address.query_pairs().into_owned().collect();
     let in_query = |values: &mut Values| {
@@ -159,15 +163,14 @@ fn run_to(pattern: &str, text: &str, values: &mut Values, allowed: &dyn Fn(char)
     }
 }
 
-/// Returns how many characters of an address a pattern says itself.
+/// Returns how many characters of an address a pattern says itself, also in the shapes of its params.
 fn literal_characters(pattern: &str) -> usize {
-    let mut inside = false;
-    let is_literal = |c: &char| {
-        let is_param = inside || *c == '{';
-        inside = is_param && *c != '}';
-        !is_param && *c != '*'
-    };
-    pattern.chars().filter(is_literal).count()
+    let said = |text: &str| text.chars().filter(|c| !matches!(c, '*' | '?')).count();
+    let pieces = pattern.split('{').map(|piece| match piece.split_once('}') {
+        Some((param, after)) => param.split_once(':').map_or(0, |(_, shape)| said(shape)) + said(after),
+        None => said(piece),
+    });
+    pieces.sum()
 }
 
 #[cfg(test)]
@@ -228,6 +231,9 @@ mod tests {
         let one_of_some = "{server:https://git.example}/{owner}";
         check(one_of_some, "https://git.example/ada", Some("owner=ada server=https://git.example"));
         check(one_of_some, "https://other.example/ada", None);
+        let below = "{board:https://www.status.example/board}/*";
+        check(below, "https://www.status.example/board/5#now", Some("board=https://www.status.example/board"));
+        check(below, "https://www.status.example/other/5", None);
     }
 
     #[test]
@@ -295,11 +301,39 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_is_not_the_default_one_is_said() {
+    fn a_host_other_than_the_default_one_is_taken_down() {
         let forgejo = [("owner", "forgejo"), ("repo", "forgejo")];
         check_ready_made("https://codeberg.org/forgejo/forgejo/releases", Some(("gitea-releases", &forgejo)));
         let tea = [("owner", "gitea"), ("repo", "tea"), ("server", "https://gitea.com")];
         check_ready_made("https://gitea.com/gitea/tea/releases", Some(("gitea-releases", &tea)));
+        let workspace = [("dashboard", "https://www.google.com/appsstatus/dashboard")];
+        let expected = Some(("google-cloud-status", &workspace[..]));
+        check_ready_made("https://www.google.com/appsstatus/dashboard/", expected);
+        check_ready_made("https://www.google.com/appsstatus/dashboard/summary", expected);
+        check_ready_made("https://status.cloud.google.com/summary", Some(("google-cloud-status", &[])));
+        let europe = [("host", "api.eu.pagerduty.com")];
+        check_ready_made("https://api.eu.pagerduty.com/incidents", Some(("pagerduty-incidents", &europe)));
+        check_ready_made("https://hub.docker.com/_/redis/tags", Some(("docker-hub-tags", &[("repository", "redis")])));
+    }
+
+    #[test]
+    fn params_whose_values_have_slashes_are_found_whole() {
+        let node = [("package", "@types/node")];
+        for address in ["package/@types/node", "package/@types/node/v/22.0.0", "package/@types/node?activeTab=versions"]
+        {
+            check_ready_made(&format!("https://www.npmjs.com/{address}"), Some(("npm-package", &node)));
+        }
+        check_ready_made("https://registry.npmjs.org/@types%2fnode", Some(("npm-package", &node)));
+        check_ready_made(
+            "https://www.npmjs.com/package/left-pad/v/1.3.0",
+            Some(("npm-package", &[("package", "left-pad")])),
+        );
+        let branch = [("branch", "feature/cards"), ("owner", "ada"), ("repo", "cards")];
+        check_ready_made("https://github.com/ada/cards/commits/feature/cards", Some(("github-commits", &branch)));
+        let news = [("site", "wordpress.org/news")];
+        check_ready_made("https://wordpress.org/news/wp-json/wp/v2/posts?page=2", Some(("wordpress-posts", &news)));
+        let data = [("host", "example.org/data")];
+        check_ready_made("https://example.org/data/api/3/action/package_search?q=x", Some(("ckan-datasets", &data)));
     }
 
     #[test]
