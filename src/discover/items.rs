@@ -33,7 +33,7 @@ pub(super) fn find(page: &Page<'_>) -> Result<(Listing, Finding), Undiscovered> 
 
 /// Returns the items of a format that says itself where they are.
 fn usual(page: &Page<'_>, expression: &str, because: &str) -> (Listing, Finding) {
-    let listing = listing(page, expression);
+    let listing = Listing::of(page, expression).unwrap_or_else(|| Listing::nothing(expression));
     let sureness = if listing.count == 0 { Sureness::Doubtful } else { Sureness::Certain };
     let because = if listing.count == 0 { "there are none at present" } else { because };
     (listing, finding(expression, false, sureness, because.to_owned()))
@@ -54,10 +54,15 @@ fn searched(page: &Page<'_>) -> Result<(Listing, Finding), Undiscovered> {
         return Err(Undiscovered::Reported { says });
     }
     let rival = survey.candidates.get(1).filter(|rival| best.score - rival.score < CLEARLY_BETTER);
-    let (sureness, because) = judge(best, rival, &survey, page);
+    let (mut sureness, mut because) = judge(best, rival, &survey, page);
     let expression = best.expression();
     let written = expression != DEFAULT;
-    Ok((listing(page, &expression), finding(&expression, written, sureness, because)))
+    let listing = Listing::of(page, &expression).unwrap_or_else(|| {
+        sureness = Sureness::Doubtful;
+        because.push_str(", but this answer is too long for that");
+        Listing::nothing(&expression)
+    });
+    Ok((listing, finding(&expression, written, sureness, because)))
 }
 
 /// Returns how sure it is that the items are there, and why.
@@ -139,12 +144,6 @@ fn convention(value: &Value, best: &Candidate) -> Option<&'static str> {
         ["query", _] if has("batchcomplete") || has("continue") => Some("MediaWiki"),
         _ => None,
     }
-}
-
-/// Returns what an expression gives, or nothing where it fails.
-fn listing(page: &Page<'_>, expression: &str) -> Listing {
-    let nothing = Listing { expression: expression.to_owned(), rows: Vec::new(), count: 0 };
-    Listing::of(page, expression).unwrap_or(nothing)
 }
 
 fn finding(expression: &str, written: bool, sureness: Sureness, because: String) -> Finding {

@@ -21,6 +21,9 @@ const OFTENEST: Duration = Duration::from_secs(60);
 /// How often at least, whatever the API asks for.
 const SELDOMEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often at least a feed is asked, whatever it says: many say that they are daily, and are not.
+const SELDOMEST_FEED: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// The part of what an API allows that polling may use up: whoever has the URL asks for other things as well.
 const SHARE: u64 = 4;
 
@@ -189,7 +192,7 @@ fn feed_rest(page: &Page<'_>) -> Option<Duration> {
     }
     let feed = page.value.get("feed")?;
     let minutes = feed.get("ttl").and_then(Value::as_u64)?;
-    Some(Duration::from_secs(minutes.saturating_mul(60)).min(SELDOMEST))
+    Some(Duration::from_secs(minutes.saturating_mul(60)).min(SELDOMEST_FEED))
 }
 
 /// Returns the schedule that is not more often than this.
@@ -311,7 +314,7 @@ mod tests {
         check(&[("x-poll-interval", "700")], "11m40s: every=15m", Certain);
         check(&[("retry-after", "99999999999999999999")], "no limit: every=5m", Likely);
         check_with(&[], json!({"feed": {"ttl": 120}, "items": []}), 1, "2h: every=2h", Certain);
-        check_with(&[], json!({"feed": {"ttl": u64::MAX}, "items": []}), 1, "1d: every=1d", Certain);
+        check_with(&[], json!({"feed": {"ttl": u64::MAX}, "items": []}), 1, "6h: every=6h", Certain);
         check_with(&[], json!({"feed": {"ttl": null}, "items": []}), 1, "no limit: every=5m", Likely);
     }
 

@@ -234,6 +234,11 @@ impl<'a> Page<'a> {
 }
 
 impl Listing {
+    /// Returns that of an expression that gives nothing.
+    fn nothing(expression: &str) -> Self {
+        Self { expression: expression.to_owned(), rows: Vec::new(), count: 0 }
+    }
+
     /// Returns what an expression gives of a page; `None` if it fails.
     fn of(page: &Page<'_>, expression: &str) -> Option<Self> {
         let outputs = Expression::parse(expression).ok()?;

@@ -55,6 +55,30 @@ async fn a_subscription_gets_a_secret_of_its_own_beside_the_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_a_secret_is_kept_beside_the_configuration() {
+    let source = orders().await;
+    for (url, secret, config) in [
+        ("https://hooks.slack.com/services/T01/B02/xyzzy", "xyzzy", "secret-url-slack"),
+        ("https://erp.example/hooks?token=xyzzy", "xyzzy", "secret-url-token"),
+    ] {
+        let desk = Desk::new();
+        let said = desk.well(&["new", &source.url("/orders"), "--to", url]);
+        check_fixture(config, &said.shown(&["new", &source.url("/orders"), "--to", "…"]));
+        let config = desk.read("config.toml");
+        for text in [&said.out, &said.err, &config] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert_eq!(desk.read("secrets/orders-url"), format!("{url}\n"));
+        assert_eq!((mode(&desk, "secrets"), mode(&desk, "secrets/orders-url")), (0o700, 0o600));
+        assert_eq!(desk.well(&["check"]).out, "ok: config.toml has 1 connector and 1 subscription\n");
+        let shown = desk.well(&["try", "orders", "--show", "request"]).out;
+        assert!(shown.contains("POST ") && !shown.contains(secret), "{shown}");
+        let json = desk.well(&["new", &source.url("/orders"), "--to", url, "--name", "more", "--json"]).out;
+        assert!(json.contains("\"url_file\":") && !json.contains(secret), "{json}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_added_leaves_everything_as_it_was() {
     let source = orders().await;
     let url = source.url("/orders");

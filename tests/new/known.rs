@@ -79,6 +79,25 @@ async fn a_feed_gets_the_template_for_feeds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_feed_is_not_asked_more_often_than_it_says() {
+    for (said, expected) in [
+        ("<ttl>90</ttl>", Some("2h")),
+        ("<sy:updatePeriod>hourly</sy:updatePeriod><sy:updateFrequency>1</sy:updateFrequency>", Some("1h")),
+        ("<sy:updatePeriod>yearly</sy:updatePeriod>", Some("6h")),
+        ("<ttl>5</ttl>", None),
+    ] {
+        let head = r#"<rss version="2.0" xmlns:sy="http://purl.org/rss/1.0/modules/syndication/"><channel>"#;
+        let feed = FEED.replace(r#"<rss version="2.0"><channel>"#, &format!("{head}{said}"));
+        let source = api(&[("/feed", Reply::of(200, feed).with("content-type", "application/rss+xml"))]).await;
+        let desk = Desk::new().with("config.toml", "[server]\nlisten = \"127.0.0.1:0\"\n");
+        let told = desk.well(&["new", &source.url("/feed"), "--write", "config.toml"]);
+        let every = told.out.lines().find(|line| line.starts_with("every"));
+        assert_eq!(every, expected.map(|every| format!("every = \"{every}\"")).as_deref(), "{}", told.out);
+        desk.well(&["check"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_web_page_leads_to_the_feed_that_it_names() {
     let page = r#"<!doctype html><title>News</title>
 <link rel="alternate" type="application/rss+xml" title="Comments" href="/comments/feed">

@@ -19,7 +19,7 @@ use crate::config::{CatalogTemplate, ready_made};
 use crate::discover::{self, About, Answer, Draft, Finding, Setting, Sureness};
 use crate::http::server_time;
 use crate::model::format::ResponseFormat;
-use crate::model::quantity::format_duration;
+use crate::model::quantity::{format_duration, parse_duration};
 use crate::model::time::Timestamp;
 use crate::poll::{self, Problem};
 
@@ -89,6 +89,9 @@ pub async fn find(asker: &Asker, target: &Target, wanted_name: Option<&str>) -> 
 /// The template for feeds.
 const FEED: &str = "feed";
 
+/// How often that asks.
+const USUAL_OF_FEEDS: Duration = Duration::from_secs(15 * 60);
+
 struct Finder<'a> {
     asker: &'a Asker,
     target: &'a Target,
@@ -98,14 +101,20 @@ struct Finder<'a> {
 impl Finder<'_> {
     /// Tries the template that an address is known for; returns what is wrong if that does not work.
     async fn known(&self, known: &Known<'_>) -> Result<Result<Found, String>, Failure> {
-        let writing = self.use_of(known)?;
-        let connector = match self.asker.connector(&writing.text()) {
+        let mut writing = self.use_of(known)?;
+        let mut connector = match self.asker.connector(&writing.text()) {
             Ok(connector) => connector,
             Err(mistakes) => return Ok(Err(mistakes.to_string())),
         };
         let first = self.asker.look(Arc::clone(&connector)).await;
         if let Some(problem @ Problem::Failed(_)) = &first.look.problem {
-            return Ok(Err(plain(&first, problem)));
+            return Ok(Err(explained(&first, problem)));
+        }
+        if known.template.name == FEED
+            && let Some((every, because)) = interval_of_feed(&first)
+        {
+            writing.add(because, [every]);
+            connector = self.connector(&writing)?;
         }
         self.wait_between_looks().await;
         let sight = self.asker.look(connector).await;
@@ -200,7 +209,7 @@ impl Finder<'_> {
         }
         let sight = self.asker.look(self.connector(&few_pages(self.writing(draft)?))?).await;
         Ok(match &sight.look.problem {
-            Some(problem @ Problem::Failed(_)) => Some(format!("with it, {}", plain(&sight, problem))),
+            Some(problem @ Problem::Failed(_)) => Some(format!("with it, {}", explained(&sight, problem))),
             // That nothing is new is an answer as well.
             _ => None,
         })
@@ -288,6 +297,16 @@ fn feed_of(answer: &Answer) -> Option<(Url, Vec<String>)> {
 /// The most further feeds of a page that are named.
 const MOST_FEEDS_NAMED: usize = 5;
 
+/// Returns how often a feed is asked that says of itself, or whose answer says, that it need not be read as often as others
+/// are; and why.
+fn interval_of_feed(sight: &Sight) -> Option<(Setting, String)> {
+    let draft = discover::discover(&sight.first_page()?, None).ok()?;
+    let finding = draft.about(About::Limits).filter(|finding| finding.sureness == Sureness::Certain)?;
+    let every = finding.settings.iter().find(|setting| setting.path == "every")?;
+    let is_longer = parse_duration(every.value.as_str()?).is_ok_and(|every| every > USUAL_OF_FEEDS);
+    is_longer.then(|| (every.clone(), format!("{}: {}, {}", finding.sureness, finding.found, finding.because)))
+}
+
 /// Returns how far the clock of a source is from this machine's, if that is worth a word.
 fn clock_note(sight: &Sight, now: Timestamp) -> Option<String> {
     let answer = sight.first_page()?;
@@ -349,7 +368,7 @@ fn without_cursor(mut writing: Writing) -> Writing {
 fn problem_of_paging(sight: &Sight) -> Option<String> {
     let look = &sight.look;
     if let (Some(problem @ Problem::Failed(_)), true) = (&look.problem, !look.pages.is_empty()) {
-        return Some(format!("after the first page, {}", plain(sight, problem)));
+        return Some(format!("after the first page, {}", explained(sight, problem)));
     }
     let [first, second, ..] = look.pages.as_slice() else { return None };
     let key = |item: &crate::model::item::Item| item.key.clone();
@@ -380,6 +399,15 @@ fn compared(first: &Sight, second: &Sight) -> String {
         format!("it was polled twice: {items} with the same keys, and some of them changed in between")
     } else {
         format!("it was polled twice: {items}, the same both times")
+    }
+}
+
+/// Returns what is wrong, with what explains it where more is known.
+fn explained(sight: &Sight, problem: &Problem) -> String {
+    let said = plain(sight, problem);
+    match sight.look.explanation.join("; ") {
+        more if more.is_empty() => said,
+        more => format!("{said} ({more})"),
     }
 }
 

@@ -5,6 +5,7 @@ mod file;
 mod find;
 mod known;
 mod name;
+mod receiver;
 mod refused;
 mod show;
 mod target;
@@ -30,6 +31,7 @@ use crate::poll::created_event;
 use ask::{Asker, Surroundings};
 use file::SecretFile;
 use find::Found;
+use receiver::Receiver;
 pub use refused::quoted;
 use target::{HeaderArgument, Target};
 use write::{Writing, comment};
@@ -66,7 +68,7 @@ pub async fn new(arguments: NewArguments, global: &Global, output: &mut Output) 
     global.log.start(Some("error"))?;
     let environment = Environment::of_process();
     let target = Target::new(&arguments.url, &arguments.headers, arguments.bearer_env.as_deref(), &environment)?;
-    let to = arguments.to.as_deref().map(target::parse).transpose()?;
+    let to = arguments.to.as_deref().map(target::parse).transpose()?.map(Receiver::at);
     let writes = arguments.write.is_some() || to.is_some();
     let path = arguments.write.as_ref().unwrap_or(&global.config);
     // What other connectors and subscriptions are given where the service runs need not be here.
@@ -75,21 +77,18 @@ pub async fn new(arguments: NewArguments, global: &Global, output: &mut Output) 
     let asker = Asker::new(surroundings, configuration.as_ref(), environment)?;
     let mut found = find::find(&asker, &target, arguments.name.as_ref().map(ConnectorName::as_str)).await?;
     asker.add_details(&mut found.sight, ITEMS_SHOWN).await;
-    let subscription =
-        to.map(|url| NewSubscription { name: found.writing.name.clone(), url, secret: SigningSecret::generate() });
+    let subscription = to.map(|receiver| NewSubscription::new(&found.writing.name, receiver));
     let addition = Addition::new(&found, &target, subscription);
-    let secret_file = match &addition.subscription {
-        Some(subscription) => Some(SecretFile::create(path, &subscription.name, &subscription.secret)?),
-        None => None,
+    let secret_files = match &addition.subscription {
+        Some(subscription) => subscription.create_files(path)?,
+        None => Vec::new(),
     };
     let configured = asker.load(&addition.text).map_err(Failure::Configuration)?;
     if writes {
         let is_new = asker.surroundings().text.is_empty();
         let text = if is_new { init::head(path) + "\n" } else { String::new() };
         file::replace(path, &(text + &asker.surroundings().with(&addition.text)))?;
-        if let Some(file) = secret_file {
-            file.keep();
-        }
+        secret_files.into_iter().for_each(SecretFile::keep);
     }
     let shown = Shown { arguments: &arguments, path, found: &found, addition: &addition, target: &target };
     if arguments.json {
@@ -148,8 +147,46 @@ struct Addition {
 
 struct NewSubscription {
     name: String,
-    url: url::Url,
-    secret: Secret,
+    receiver: Receiver,
+    /// What deliveries are signed with; `None` if nobody would verify that.
+    secret: Option<Secret>,
+}
+
+impl NewSubscription {
+    fn new(name: &str, receiver: Receiver) -> Self {
+        let secret = receiver.tool.is_none().then(SigningSecret::generate);
+        Self { name: name.to_owned(), receiver, secret }
+    }
+
+    /// Returns the name of the file with the address, in the folder of secrets; `None` if the address is no secret.
+    fn url_file(&self) -> Option<String> {
+        self.receiver.is_secret.then(|| format!("{}-url", self.name))
+    }
+
+    /// Writes what is secret to files beside a configuration.
+    fn create_files(&self, path: &Path) -> Result<Vec<SecretFile>, Failure> {
+        let mut files = Vec::new();
+        if let Some(secret) = &self.secret {
+            files.push(SecretFile::create(path, &self.name, secret)?);
+        }
+        if let Some(file) = self.url_file() {
+            files.push(SecretFile::create(path, &file, &Secret::new(self.receiver.url.to_string()))?);
+        }
+        Ok(files)
+    }
+
+    /// Returns what the configuration says of it.
+    fn settings(&self) -> Vec<Setting> {
+        let in_file = |name: &str| json!({ "file": format!("{}/{name}", SecretFile::FOLDER) });
+        let url = match self.url_file() {
+            Some(file) => in_file(&file),
+            None => json!(target::literal(self.receiver.url.as_str())),
+        };
+        let mut settings = vec![Setting::new("url", url), Setting::new("connectors", json!([self.name]))];
+        settings.extend(self.secret.as_ref().map(|_| Setting::new("secret", in_file(&self.name))));
+        settings.extend(self.receiver.tool.map(|tool| Setting::new("body", tool.body())));
+        settings
+    }
 }
 
 impl Addition {
@@ -160,13 +197,9 @@ impl Addition {
             None => format!("{address} as `pollhook new` found it: each comment says how sure a setting is, and why."),
         });
         text.push_str(&found.writing.text());
-        if let Some(NewSubscription { name, url, .. }) = &subscription {
-            let url = json!(target::literal(url.as_str()));
-            let connectors = json!([found.writing.name]);
-            let secret = json!({ "file": format!("{}/{name}", SecretFile::FOLDER) });
-            let mut writing = Writing::subscription(name);
-            let settings = [("url", url), ("connectors", connectors), ("secret", secret)];
-            writing.add("", settings.map(|(path, value)| Setting::new(path, value)));
+        if let Some(subscription) = &subscription {
+            let mut writing = Writing::subscription(&subscription.name);
+            writing.add("", subscription.settings());
             text.push('\n');
             text.push_str(&writing.text());
         }
@@ -193,6 +226,9 @@ impl Shown<'_> {
             let colour = Colour::Yellow;
             let problem = beside.paint(colour, find::plain(sight, problem));
             beside.line(problem)?;
+            for sentence in &sight.look.explanation {
+                beside.note(sentence);
+            }
         }
         beside.line("")?;
         show::toml(&self.addition.text, output)?;
@@ -212,16 +248,7 @@ impl Shown<'_> {
         };
         let writes = self.arguments.write.is_some() || self.addition.subscription.is_some();
         if let Some(subscription) = &self.addition.subscription {
-            let NewSubscription { url, secret, .. } = subscription;
-            output.paragraph(
-                &format!(
-                    "{path} has the connector {name} now, and a subscription of the same name that sends its events to \
-                     {url}. The receiver verifies them with this secret, which is kept in {}/{name} and not shown again:",
-                    SecretFile::FOLDER
-                ),
-                0,
-            )?;
-            output.line(format_args!("\n    {}\n", secret.expose()))?;
+            self.print_subscription(subscription, output)?;
         } else if writes {
             output.paragraph(&format!("{path} has the connector {name} now."), 0)?;
         }
@@ -248,6 +275,34 @@ impl Shown<'_> {
         }
     }
 
+    /// Says where events go from now on, and what is secret of that.
+    fn print_subscription(&self, subscription: &NewSubscription, output: &mut Output) -> Result<(), Failure> {
+        let NewSubscription { name, receiver, secret } = subscription;
+        let path = self.path.display();
+        let mut text = format!(
+            "{path} has the connector {name} now, and a subscription of the same name that sends its events to {}.",
+            receiver.shown()
+        );
+        if let Some(file) = subscription.url_file() {
+            let folder = SecretFile::FOLDER;
+            text.push_str(&format!(" Whoever has its address can post there, so that is kept in {folder}/{file}."));
+        }
+        if let Some(tool) = receiver.tool {
+            text.push_str(&format!(" `body` is what {} reads: change it as you like.", tool.name()));
+        }
+        if secret.is_some() {
+            let folder = SecretFile::FOLDER;
+            text.push_str(&format!(
+                " The receiver verifies what it gets with this secret, which is kept in {folder}/{name} and not shown again:"
+            ));
+        }
+        output.paragraph(&text, 0)?;
+        match secret {
+            Some(secret) => output.line(format_args!("\n    {}\n", secret.expose())),
+            None => output.line(""),
+        }
+    }
+
     fn print_json(&self, writes: bool, output: &mut Output) -> Result<(), Failure> {
         let Found { writing, template, findings, notes, sight } = self.found;
         let now = SystemClock::shared().now();
@@ -263,9 +318,10 @@ impl Shown<'_> {
         let subscription = self.addition.subscription.as_ref().map(|subscription| {
             json!({
                 "name": subscription.name,
-                "url": subscription.url.as_str(),
-                "secret": subscription.secret.expose(),
-                "secret_file": format!("{}/{}", SecretFile::FOLDER, subscription.name),
+                "url": subscription.receiver.shown(),
+                "url_file": subscription.url_file().map(|file| format!("{}/{file}", SecretFile::FOLDER)),
+                "secret": subscription.secret.as_ref().map(Secret::expose),
+                "secret_file": subscription.secret.as_ref().map(|_| format!("{}/{}", SecretFile::FOLDER, subscription.name)),
             })
         });
         output.json(&json!({
@@ -276,6 +332,7 @@ impl Shown<'_> {
             "toml": self.addition.text,
             "items": items,
             "problem": sight.look.problem.as_ref().map(|problem| find::plain(sight, problem)),
+            "explanation": sight.look.explanation,
             "variables": self.target.variables_to_set().collect::<Vec<_>>(),
             "written": writes.then(|| self.path.display().to_string()),
             "subscription": subscription,

@@ -297,7 +297,8 @@ fn take_secrets_of_query(url: &mut Url, site: Option<&str>, secrets: &mut Vec<Gi
     url.set_query(Some(kept.as_str()).filter(|kept| !kept.is_empty()));
 }
 
-fn is_secret_param(name: &str) -> bool {
+/// Tells whether a parameter of this name holds a secret.
+pub fn is_secret_param(name: &str) -> bool {
     let plain: String = name.chars().filter(|c| !matches!(c, '-' | '_')).collect();
     SECRET_PARAMS.contains(&plain.to_ascii_lowercase().as_str())
 }

@@ -140,8 +140,12 @@ fn key(part: &str) -> String {
     if is_bare { part.to_owned() } else { string(part) }
 }
 
-/// Returns a text in quotes: in single ones where double ones would need escapes and single ones do not.
+/// Returns a text in quotes: with line breaks in three single ones, if it ends with one; otherwise in single ones where double ones would need escapes and single ones do not.
 fn string(text: &str) -> String {
+    let is_odd = |c: char| c.is_control() && c != '\n';
+    if text.ends_with('\n') && text.trim() != "" && !text.contains("'''") && !text.contains(is_odd) {
+        return format!("'''\n{text}'''");
+    }
     let is_literal = !text.contains('\'') && !text.contains(char::is_control);
     if is_literal && text.contains(['"', '\\']) {
         return format!("'{text}'");
@@ -221,7 +225,18 @@ request.headers.X.Y = "it's \"it\""
 
     #[test]
     fn any_text_survives() {
-        for text in ["", "a'b\"c\\d", "\u{1}\u{7f}\n\t\r", "é\u{2028}", "{{ x }}", "'", "\"\"\""] {
+        for text in [
+            "",
+            "a'b\"c\\d",
+            "\u{1}\u{7f}\n\t\r",
+            "é\u{2028}",
+            "{{ x }}",
+            "'",
+            "\"\"\"",
+            "a\n b\n",
+            "\na'b\"\\c\n",
+            "'''\n",
+        ] {
             let written = format!("a = {}", string(text));
             let read = toml::de::DeTable::parse(&written).expect("TOML");
             assert_eq!(read.get_ref().get("a").and_then(|value| value.get_ref().as_str()), Some(text));

@@ -189,8 +189,9 @@ impl Candidate {
             Kind::Map { own: false } if self.path.0.is_empty() => "to_entries[]".to_owned(),
             Kind::Map { own: false } => format!("{} | to_entries[]", self.path),
             Kind::Columns(columns) => columns.expression(&self.path),
+            // Where the value of each name stands in a row is found out once, which is many times faster than for each row.
             Kind::Table { names, rows, .. } => format!(
-                "{names} as $names | {rows} | [$names, .] | transpose | map({{key: .[0], value: .[1]}}) | from_entries"
+                "({names} | with_entries({{key: .value, value: .key}})) as $at | {rows} as $row | $at | map_values($row[.])"
             ),
             Kind::Document => self.path.to_string(),
             Kind::Null => format!("{each}?"),

@@ -132,7 +132,7 @@ fn rows_get_the_names_of_their_columns() {
     // The first row could be one like the others.
     check(
         &json!([["id", "name"], ["a", "b"], ["c", "d"]]),
-        ".[0] as $names | .[1:][] | [$names, .] | transpose | map({key: .[0], value: .[1]}) | from_entries doubtful",
+        "(.[0] | with_entries({key: .value, value: .key})) as $at | .[1:][] as $row | $at | map_values($row[.]) doubtful",
     );
 }
 
