@@ -51,6 +51,10 @@ impl Batch {
 
     /// Adds all changes of a later batch, which win over earlier ones.
     pub fn append(&mut self, later: Self) {
+        if self.is_empty() {
+            *self = later;
+            return;
+        }
         for (key, value) in later.changes {
             self.change(key, value);
         }

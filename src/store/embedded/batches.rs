@@ -86,9 +86,10 @@ fn join_some(
     let DeliveryId { event, subscription } = &first.id;
     let stale = |id: &DeliveryId| StoreError::StaleLease { what: format!("delivery {id}") };
     let (mut record, _) = current(transaction, &first.id)?.ok_or_else(|| stale(&first.id))?;
+    let order = LaneOrder::read(|key| transaction.get(key), subscription)?;
     for DeliveryLease { id, .. } in others {
         let (other, place) = current(transaction, id)?.ok_or_else(|| stale(id))?;
-        relocate(transaction, core, id, place, None)?;
+        relocate(transaction, core, order, id, place, None)?;
         let joined = DeliveryRecord { stage: Stage::Joined(*event), ..other };
         put_whole(transaction, keys::delivery(subscription, id.event), &joined.encode());
         transaction.put(keys::joined(subscription, id.event), Vec::new());

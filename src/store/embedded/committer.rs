@@ -53,9 +53,17 @@ struct Failure {
 /// What one caller wants to be written together. It sees what the units before it wrote.
 pub(super) struct Transaction<'t> {
     kv: &'t dyn KeyValue,
-    earlier: &'t Batch,
+    earlier: Earlier<'t>,
     batch: Batch,
     effects: Vec<Effect>,
+}
+
+/// What is going to be written before a transaction.
+#[derive(Clone, Copy)]
+struct Earlier<'t> {
+    batch: &'t Batch,
+    /// And what before that.
+    before: Option<&'t Earlier<'t>>,
 }
 
 /// A key and its value.
@@ -66,7 +74,8 @@ type Effect = Box<dyn FnOnce() + Send>;
 impl Transaction<'_> {
     /// Returns a value as this transaction and those before it leave it.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.batch.changed(key).or_else(|| self.earlier.changed(key)) {
+        let earlier = || self.earlier.batches().find_map(|batch| batch.changed(key));
+        match self.batch.changed(key).or_else(earlier) {
             Some(changed) => Ok(changed.map(<[u8]>::to_vec)),
             None => self.kv.get(key),
         }
@@ -79,8 +88,12 @@ impl Transaction<'_> {
 
     /// Returns the first entries of a range, at most `most`, as this transaction and those before it leave them.
     pub fn first_of(&self, range: &KeyRange, most: usize) -> Result<Vec<Entry>, StoreError> {
-        let mut changed: BTreeMap<&[u8], Option<&[u8]>> = self.earlier.changes_within(&range.from, &range.to).collect();
-        changed.extend(self.batch.changes_within(&range.from, &range.to));
+        let mut changed: BTreeMap<&[u8], Option<&[u8]>> = BTreeMap::new();
+        for batch in std::iter::once(&self.batch).chain(self.earlier.batches()) {
+            for (key, change) in batch.changes_within(&range.from, &range.to) {
+                changed.entry(key).or_insert(change);
+            }
+        }
         let mut found = Vec::new();
         if most > 0 {
             self.kv.scan(&range.from, &range.to, Order::Ascending, &mut |key, value| {
@@ -115,6 +128,27 @@ impl Transaction<'_> {
     /// Adds what is done once all of this is durable, before the caller is answered, even if it no longer listens.
     pub fn when_durable(&mut self, effect: impl FnOnce() + Send + 'static) {
         self.effects.push(Box::new(effect));
+    }
+
+    /// Does a part of the work that may fail by itself: then it adds nothing, and the rest goes on.
+    pub fn part<T>(
+        &mut self,
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let earlier = Earlier { batch: &self.batch, before: Some(&self.earlier) };
+        let mut part = Transaction { kv: self.kv, earlier, batch: Batch::default(), effects: Vec::new() };
+        let done = work(&mut part)?;
+        let Transaction { batch, effects, .. } = part;
+        self.batch.append(batch);
+        self.effects.extend(effects);
+        Ok(done)
+    }
+}
+
+impl<'t> Earlier<'t> {
+    /// Returns the batches, the last one first.
+    fn batches(self) -> impl Iterator<Item = &'t Batch> {
+        std::iter::successors(Some(self), |earlier| earlier.before.copied()).map(|earlier| earlier.batch)
     }
 }
 
@@ -313,8 +347,8 @@ impl Worker {
         if let Some(failure) = self.progress.failure.get() {
             return unit.answer(Some(failure.to_error()));
         }
-        let mut transaction =
-            Transaction { kv: &*self.kv, earlier: &gathered.batch, batch: Batch::default(), effects: Vec::new() };
+        let earlier = Earlier { batch: &gathered.batch, before: None };
+        let mut transaction = Transaction { kv: &*self.kv, earlier, batch: Batch::default(), effects: Vec::new() };
         if !unit.run(&mut transaction) {
             return unit.answer(None);
         }
@@ -396,5 +430,68 @@ impl Failure {
             }
             other => Self { kind: std::io::ErrorKind::Other, place: String::new(), message: other.to_string() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::kv::Visitor;
+
+    struct Empty;
+
+    impl KeyValue for Empty {
+        fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8], _: Order, _: &mut Visitor<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn apply(&self, _: &Batch) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn entry(key: &str, value: &str) -> Entry {
+        (key.into(), value.into())
+    }
+
+    fn put(transaction: &mut Transaction<'_>, key: &str, value: &str) {
+        let (key, value) = entry(key, value);
+        transaction.put(key, value);
+    }
+
+    #[test]
+    fn a_part_that_fails_adds_nothing_and_the_others_see_what_was_written_before_them() {
+        let mut written = Batch::default();
+        written.put(b"a".to_vec(), b"1".to_vec());
+        written.put(b"b".to_vec(), b"1".to_vec());
+        let earlier = Earlier { batch: &written, before: None };
+        let mut transaction = Transaction { kv: &Empty, earlier, batch: Batch::default(), effects: Vec::new() };
+        put(&mut transaction, "b", "2");
+        let all = KeyRange { from: b"a".to_vec(), to: b"z".to_vec() };
+
+        let failed: Result<(), _> = transaction.part(|part| {
+            part.delete(b"a".to_vec());
+            put(part, "c", "3");
+            part.when_durable(|| ());
+            assert_eq!(part.first_of(&all, 9)?, [entry("b", "2"), entry("c", "3")]);
+            Err(StoreError::Closed)
+        });
+        assert!(failed.is_err() && transaction.effects.is_empty());
+        assert_eq!(transaction.first_of(&all, 9).expect("a read"), [entry("a", "1"), entry("b", "2")]);
+
+        let done = transaction.part(|part| {
+            assert_eq!((part.get(b"a")?, part.get(b"b")?), (Some(b"1".to_vec()), Some(b"2".to_vec())));
+            part.delete(b"a".to_vec());
+            put(part, "b", "4");
+            part.when_durable(|| ());
+            Ok(())
+        });
+        assert!(done.is_ok() && transaction.effects.len() == 1);
+        assert_eq!(transaction.first_of(&all, 9).expect("a read"), [entry("b", "4")]);
+        assert_eq!(transaction.get(b"a").expect("a read"), None);
     }
 }

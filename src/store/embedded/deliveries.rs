@@ -1,6 +1,6 @@
 //! What the push side needs, on disk.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use super::committer::Transaction;
 use super::keys::Place;
-use super::leases::lock;
-use super::order::relocate;
+use super::leases::{Lane, lock};
+use super::order::{LaneOrder, relocate};
 use super::polls::parse;
 use super::record::{Beside, DeliveryRecord, Stage};
 use super::value::unseal_whole;
@@ -36,7 +36,8 @@ impl DeliveryStore for EmbeddedStore {
 
     async fn settle_deliveries(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
         // All are handed over before any is waited for, so they are written together.
-        join_all(settlements.into_iter().map(|settlement| self.settle(settlement))).await
+        let parts = in_parts(settlements).into_iter().map(|part| self.settle(part));
+        join_all(parts).await.into_iter().flatten().collect()
     }
 
     async fn release_deliveries(&self, leases: Vec<DeliveryLease>) -> Result<(), StoreError> {
@@ -108,25 +109,91 @@ impl DeliveryStore for EmbeddedStore {
 const LARGEST_PART_BYTES: usize = 32 * 1024;
 const LARGEST_PART: usize = 400;
 
+/// Divides settlements into parts that are given to the committer as one unit, each of one lane.
+fn in_parts(settlements: Vec<Settlement>) -> Vec<Vec<Settlement>> {
+    let mut parts: Vec<Vec<Settlement>> = Vec::new();
+    let (mut bytes, mut operations) = (0, 0);
+    for settlement in settlements {
+        let (more_bytes, more_operations) = most_written(&settlement);
+        bytes += more_bytes;
+        operations += more_operations;
+        let goes_on = |part: &&mut Vec<Settlement>| {
+            let is_same = part[0].lease.id.subscription == settlement.lease.id.subscription;
+            is_same && bytes <= LARGEST_PART_BYTES && operations <= LARGEST_PART
+        };
+        match parts.last_mut().filter(goes_on) {
+            Some(part) => part.push(settlement),
+            None => {
+                (bytes, operations) = (more_bytes, more_operations);
+                parts.push(vec![settlement]);
+            }
+        }
+    }
+    parts
+}
+
+/// Returns about how many bytes and operations a settlement takes at most.
+fn most_written(Settlement { attempt, news, .. }: &Settlement) -> (usize, usize) {
+    let failure = attempt.failure.as_ref().map_or(0, |failure| failure.message.len());
+    let of_news: usize = news.iter().map(|routed| routed.event.size()).sum();
+    let places: usize = news.iter().map(|routed| 2 + routed.subscriptions.len()).sum();
+    (512 + attempt.answer.len() + failure + of_news, 8 + places)
+}
+
 impl EmbeddedStore {
-    async fn settle(&self, mut settlement: Settlement) -> Result<(), StoreError> {
-        let news = self.stage(std::mem::take(&mut settlement.news)).await?;
-        self.commit(move |transaction, core| settle(transaction, core, settlement, news)).await
+    /// Settles deliveries of one lane, each of which succeeds or fails by itself unless nothing can be written.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Vec<Result<(), StoreError>> {
+        let count = settlements.len();
+        let settled = self.settle_together(settlements).await;
+        settled.unwrap_or_else(|error| std::iter::repeat_with(|| Err(copy_of(&error))).take(count).collect())
+    }
+
+    async fn settle_together(&self, settlements: Vec<Settlement>) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let Some(first) = settlements.first() else { return Ok(Vec::new()) };
+        let subscription = first.lease.id.subscription.clone();
+        let mut staged = Vec::with_capacity(settlements.len());
+        for mut settlement in settlements {
+            let news = self.stage(std::mem::take(&mut settlement.news)).await?;
+            staged.push((settlement, news));
+        }
+        self.commit(move |transaction, core| {
+            let order = LaneOrder::read(|key| transaction.get(key), &subscription)?;
+            let lane = core.leases.lane(&subscription);
+            let settle =
+                |(settlement, news)| transaction.part(|part| settle(part, core, (&lane, order), settlement, news));
+            Ok(staged.into_iter().map(settle).collect())
+        })
+        .await
     }
 }
 
-/// Records what came of a delivery.
+/// Returns an error that says the same.
+fn copy_of(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::StaleLease { what } => StoreError::StaleLease { what: what.clone() },
+        StoreError::NotFound { what } => StoreError::NotFound { what: what.clone() },
+        StoreError::Corrupt { what, detail } => StoreError::Corrupt { what: what.clone(), detail: detail.clone() },
+        StoreError::Io { action, place, source } => {
+            let source = std::io::Error::new(source.kind(), source.to_string());
+            StoreError::Io { action, place: place.clone(), source }
+        }
+        StoreError::Refused(reason) => StoreError::Refused(reason.clone()),
+        StoreError::Closed => StoreError::Closed,
+    }
+}
+
+/// Records what came of a delivery of this lane, which has this order.
 fn settle(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
+    (lane, order): (&Arc<Mutex<Lane>>, Option<LaneOrder>),
     settlement: Settlement,
     news: Vec<StagedEvent>,
 ) -> Result<(), StoreError> {
     let Settlement { lease: DeliveryLease { id, token, .. }, attempt, verdict, .. } = settlement;
-    let lane = core.leases.lane(&id.subscription);
     let stale = || StoreError::StaleLease { what: format!("delivery {id}") };
     let is_untouched = {
-        let lane = lock(&lane);
+        let lane = lock(lane);
         if !lane.is_holder(id.event, token) {
             return Err(stale());
         }
@@ -156,11 +223,11 @@ fn settle(
         Verdict::Retry(due) => Stage::Again(due),
         Verdict::Dead(reason) => Stage::Dead(at, reason),
     };
-    let (event, held) = (id.event, Arc::clone(&lane));
+    let (event, held) = (id.event, Arc::clone(lane));
     transaction.when_durable(move || lock(&held).settled(event));
-    move_to(transaction, core, &id, record, place, stage)?;
+    move_to(transaction, core, order, &id, record, place, stage)?;
     add_events(transaction, core, news);
-    lock(&lane).begin_settling(&id, token)
+    lock(lane).begin_settling(&id, token)
 }
 
 /// Returns the record of a delivery, if it has one.
@@ -204,10 +271,12 @@ pub(super) fn is_first_queued(
     Ok(queued.is_some() || get(&keys::behind(&id.subscription, id.event))?.is_some())
 }
 
-/// Writes a delivery's new stage, and moves it from where it waited to where it waits now.
+/// Writes a delivery's new stage, and moves it from where it waited to where it waits now in its lane, which has this
+/// order.
 pub(super) fn move_to(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
+    order: Option<LaneOrder>,
     id: &DeliveryId,
     mut record: DeliveryRecord,
     place: Option<Place>,
@@ -221,7 +290,7 @@ pub(super) fn move_to(
     if matches!(record.stage, Stage::Dead(..)) {
         transaction.put(dead, Vec::new());
     }
-    relocate(transaction, core, id, place, record.place(id.event))?;
+    relocate(transaction, core, order, id, place, record.place(id.event))?;
     put_whole(transaction, keys::delivery(&id.subscription, id.event), &record.encode());
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::committer::Transaction;
 use super::deliveries::{current, is_first_queued, move_to, read_record};
 use super::keys::{KeyRange, Place};
 use super::leases::lock;
+use super::order::LaneOrder;
 use super::polls::parse;
 use super::record::{DeliveryRecord, EventHead, Stage, decode_detail};
 use super::value::{assemble, damaged, load, unseal_whole};
@@ -248,7 +249,8 @@ pub(super) fn send_one(
     }
     transaction.put(keys::added(id.event, &id.subscription), Vec::new());
     let record = DeliveryRecord { since: now, ..DeliveryRecord::first(id.event) };
-    move_to(transaction, core, id, record, None, Stage::Again(now))?;
+    let order = LaneOrder::read(|key| transaction.get(key), &id.subscription)?;
+    move_to(transaction, core, order, id, record, None, Stage::Again(now))?;
     Ok(true)
 }
 
@@ -270,6 +272,7 @@ fn replay_one(
         take_out(transaction, &DeliveryId { event, ..id.clone() }, id.event)?;
     }
     (record.failures, record.since) = (0, now);
-    move_to(transaction, core, id, record, place, Stage::Again(now))?;
+    let order = LaneOrder::read(|key| transaction.get(key), &id.subscription)?;
+    move_to(transaction, core, order, id, record, place, Stage::Again(now))?;
     Ok(true)
 }

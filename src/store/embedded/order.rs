@@ -221,16 +221,17 @@ fn leave_some(
     Ok(is_done)
 }
 
-/// Moves a delivery from where it waits to where it waits from now on, or out of its lane.
+/// Moves a delivery from where it waits to where it waits from now on, or out of its lane, which has this order.
 pub(super) fn relocate(
     transaction: &mut Transaction<'_>,
     core: &Arc<Core>,
+    order: Option<LaneOrder>,
     id: &DeliveryId,
     from: Option<Place>,
     to: Option<Place>,
 ) -> Result<(), StoreError> {
     let subscription = &id.subscription;
-    let Some(current) = LaneOrder::read(|key| transaction.get(key), subscription)? else {
+    let Some(current) = order else {
         if let Some(place) = from {
             transaction.delete(keys::queued(subscription, place));
         }

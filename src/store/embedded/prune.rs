@@ -9,7 +9,7 @@ use super::committer::{MOST_OPERATIONS, Transaction};
 use super::deliveries::{read_lane, read_record};
 use super::history::{subscriptions_in, walk};
 use super::leases::lock;
-use super::order::relocate;
+use super::order::{LaneOrder, relocate};
 use super::record::{DeliveryRecord, EventHead, Stage};
 use super::value::{Body, Reference, assemble, damaged, unseal, unseal_whole};
 use super::{Core, EmbeddedStore, keys, put_whole};
@@ -240,7 +240,8 @@ fn remove_delivery(
 ) -> Result<(), StoreError> {
     let DeliveryId { event, subscription } = id;
     if let Some(place) = record.place(*event) {
-        relocate(transaction, core, id, Some(place), None)?;
+        let order = LaneOrder::read(|key| transaction.get(key), subscription)?;
+        relocate(transaction, core, order, id, Some(place), None)?;
     }
     if let Stage::Joined(first) = record.stage {
         take_out(transaction, &DeliveryId { event: first, ..id.clone() }, *event)?;
