@@ -287,7 +287,7 @@ fn read_claimed(
     lease: DeliveryLease,
     joining: Option<Joining>,
 ) -> Result<ClaimedDelivery, StoreError> {
-    let event = read_queued(kv, lease.id.event)?;
+    let event = read_queued(kv, core, lease.id.event)?;
     let is_old = Joining::keeps_alone(joining, event.id);
     let Some(record) = read_record(|key| kv.get(key), &lease.id)? else {
         let since = event.time;
@@ -303,13 +303,15 @@ fn read_claimed(
     };
     lock(&core.leases.lane(&lease.id.subscription)).note_record(lease.id.event);
     let members = read_members(|key| kv.get(key), &lease.id, &record)?;
-    let joined = members.into_iter().map(|event| read_queued(kv, event)).collect::<Result<_, _>>()?;
+    let joined = members.into_iter().map(|event| read_queued(kv, core, event)).collect::<Result<_, _>>()?;
     let (since, attempts, failures) = (record.since, record.attempted, record.failures);
     let closed = is_old || record.is_closed();
     Ok(ClaimedDelivery { lease, event, joined, closed, since, attempts, failures })
 }
 
-fn read_queued(kv: &dyn KeyValue, event: EventId) -> Result<Arc<Event>, StoreError> {
-    let routed = read_event_alone(kv, event)?;
-    Ok(routed.ok_or_else(|| damaged(&keys::event(event), "it is queued but it is not there"))?.event)
+fn read_queued(kv: &dyn KeyValue, core: &Core, event: EventId) -> Result<Arc<Event>, StoreError> {
+    core.events.get_or_read(event, || {
+        let routed = read_event_alone(kv, event)?;
+        routed.ok_or_else(|| damaged(&keys::event(event), "it is queued but it is not there"))
+    })
 }

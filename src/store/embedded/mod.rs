@@ -4,6 +4,7 @@ mod batches;
 mod claims;
 mod committer;
 mod deliveries;
+mod events;
 mod history;
 mod keys;
 mod leases;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use self::committer::{Committer, Transaction};
+use self::events::HeldEvents;
 use self::keys::Place;
 use self::leases::{Leases, lock};
 use self::prune::Pruning;
@@ -76,6 +78,7 @@ struct Core {
     committer: Committer,
     groups: Groups,
     leases: Leases,
+    events: HeldEvents,
     wakes: Wakes,
     /// Notified when a replay was made or ended.
     replay_wake: Arc<Notify>,
@@ -104,6 +107,7 @@ impl EmbeddedStore {
             committer,
             groups,
             leases: Leases::default(),
+            events: HeldEvents::default(),
             wakes: Wakes::default(),
             replay_wake: Arc::default(),
             pruning,
