@@ -53,7 +53,11 @@ impl EmbeddedStore {
                 let taken = take_due(kv, core, &of, now, claim)?;
                 // What the scan saw may be of a batch that is not durable yet.
                 let applying = core.committer.applying();
-                let read = |lease| read_claimed(kv, core, lease, joining);
+                let recorded = is_any_recorded(kv, &of, &taken.leases);
+                let read = |taken: &TakenLease| {
+                    let lease = taken.lease.clone();
+                    read_claimed(kv, core, lease, taken.is_retry || recorded, joining)
+                };
                 Ok((read_taken(core, &of, read, taken.leases, claim, taken.more), taken.blocked, applying))
             })
             .await?;
@@ -210,7 +214,7 @@ fn take_due(
 fn read_taken(
     core: &Core,
     subscription: &SubscriptionName,
-    read: impl Fn(DeliveryLease) -> Result<ClaimedDelivery, StoreError>,
+    read: impl Fn(&TakenLease) -> Result<ClaimedDelivery, StoreError>,
     leases: Vec<TakenLease>,
     claim: Claim,
     mut more: bool,
@@ -219,7 +223,7 @@ fn read_taken(
     let mut bytes: usize = 0;
     let mut leases = leases.into_iter();
     while let Some(taken) = leases.next() {
-        let delivery = match read(taken.lease.clone()) {
+        let delivery = match read(&taken) {
             Ok(delivery) => delivery,
             Err(error) => {
                 // It stays leased, so that it is not in the way of the others.
@@ -281,15 +285,32 @@ fn free_places(
     outcome.map(|()| looked)
 }
 
+/// Tells whether any of these first tries may have a record. Hardly ever one has, so a look at all of them together
+/// spares one at each.
+fn is_any_recorded(kv: &dyn KeyValue, subscription: &SubscriptionName, leases: &[TakenLease]) -> bool {
+    let first_tries = || leases.iter().filter(|taken| !taken.is_retry).map(|taken| taken.lease.id.event);
+    let (Some(first), Some(last)) = (first_tries().min(), first_tries().max()) else { return false };
+    let range = keys::deliveries_from_to(subscription, first, last);
+    let mut is_any = false;
+    let looked = kv.scan(&range.from, &range.to, kv::Order::Ascending, &mut |_, _| {
+        is_any = true;
+        ControlFlow::Break(())
+    });
+    // What cannot be read is found out of each.
+    is_any || looked.is_err()
+}
+
 fn read_claimed(
     kv: &dyn KeyValue,
     core: &Core,
     lease: DeliveryLease,
+    may_have_record: bool,
     joining: Option<Joining>,
 ) -> Result<ClaimedDelivery, StoreError> {
     let event = read_queued(kv, core, lease.id.event)?;
     let is_old = Joining::keeps_alone(joining, event.id);
-    let Some(record) = read_record(|key| kv.get(key), &lease.id)? else {
+    let record = if may_have_record { read_record(|key| kv.get(key), &lease.id)? } else { None };
+    let Some(record) = record else {
         let since = event.time;
         return Ok(ClaimedDelivery {
             lease,

@@ -325,6 +325,13 @@ pub(super) fn deliveries_before(subscription: &SubscriptionName, before: Option<
     bounded(named(DELIVERY, subscription.as_str(), &[]), before)
 }
 
+/// The records of a subscription's deliveries of events from one to another, both included.
+pub(super) fn deliveries_from_to(subscription: &SubscriptionName, first: EventId, last: EventId) -> KeyRange {
+    let mut to = delivery(subscription, last);
+    to.push(0);
+    KeyRange { from: delivery(subscription, first), to }
+}
+
 /// A part of what an attempt's answer said, if that is too long for the delivery's record.
 pub(super) fn detail(subscription: &SubscriptionName, event: EventId, attempt: u32, part: u16) -> Vec<u8> {
     named(DETAIL, subscription.as_str(), &[event.as_bytes(), &attempt.to_be_bytes(), &part.to_be_bytes()])
