@@ -3,6 +3,7 @@
 mod candidate;
 mod columns;
 mod failure;
+mod maps;
 #[cfg(test)]
 mod tests;
 
@@ -72,9 +73,13 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
         Kind::Document if survey.candidates.len() == 1 => "the answer is one object without a list".to_owned(),
         Kind::Document => "the answer is one object, and its lists are parts of it".to_owned(),
         Kind::Empty | Kind::Null => "it is empty at present, so what its items are like is not known".to_owned(),
-        Kind::Map { own } => {
+        Kind::Map { own, .. } => {
             let what = if *own { "each has its name in itself" } else { "their names are taken for their keys" };
             format!("{} alike members of one object are {share} % of the answer; {what}", best.rows)
+        }
+        Kind::Lists { are_dates } => {
+            let by = if *are_dates { "dates" } else { "keys" };
+            format!("{} are in lists by {by}", objects(best.rows))
         }
         Kind::Table { .. } => format!("{} rows have the names of their columns beside them", best.rows),
         Kind::Columns(columns) => {
@@ -108,9 +113,10 @@ fn judge(best: &Candidate, rival: Option<&Candidate>, survey: &Survey, page: &Pa
         }
         Kind::Objects | Kind::Edges if survey.lists == 1 && best.rows > 1 => Sureness::Certain,
         Kind::Scalars if best.path.0.is_empty() => Sureness::Certain,
-        Kind::Objects | Kind::Edges | Kind::Map { own: true } | Kind::Table { named: true, .. } => Sureness::Likely,
+        Kind::Objects | Kind::Edges | Kind::Map { own: true, .. } | Kind::Table { named: true, .. } => Sureness::Likely,
         Kind::Columns(ref columns) if columns.are_sure => Sureness::Likely,
-        Kind::Map { own: false } if best.rows >= 5 => Sureness::Likely,
+        Kind::Map { keyish, .. } if best.rows >= 5 || keyish && best.rows >= 3 => Sureness::Likely,
+        Kind::Lists { are_dates: true } => Sureness::Likely,
         // The only element of a list looks like no list in XML.
         Kind::Document if !matches!(page.format, ResponseFormat::Xml(_)) => Sureness::Likely,
         _ => Sureness::Doubtful,

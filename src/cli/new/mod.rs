@@ -278,25 +278,23 @@ impl Shown<'_> {
     /// Says where events go from now on, and what is secret of that.
     fn print_subscription(&self, subscription: &NewSubscription, output: &mut Output) -> Result<(), Failure> {
         let NewSubscription { name, receiver, secret } = subscription;
-        let path = self.path.display();
-        let mut text = format!(
+        let (path, folder) = (self.path.display(), SecretFile::FOLDER);
+        let mut said = vec![format!(
             "{path} has the connector {name} now, and a subscription of the same name that sends its events to {}.",
             receiver.shown()
+        )];
+        said.extend(
+            subscription
+                .url_file()
+                .map(|file| format!("Whoever has its address can post there, so that is kept in {folder}/{file}.")),
         );
-        if let Some(file) = subscription.url_file() {
-            let folder = SecretFile::FOLDER;
-            text.push_str(&format!(" Whoever has its address can post there, so that is kept in {folder}/{file}."));
-        }
-        if let Some(tool) = receiver.tool {
-            text.push_str(&format!(" `body` is what {} reads: change it as you like.", tool.name()));
-        }
-        if secret.is_some() {
-            let folder = SecretFile::FOLDER;
-            text.push_str(&format!(
-                " The receiver verifies what it gets with this secret, which is kept in {folder}/{name} and not shown again:"
-            ));
-        }
-        output.paragraph(&text, 0)?;
+        said.extend(receiver.tool.map(|tool| format!("`body` is what {} reads: change it as you like.", tool.name())));
+        said.extend(secret.as_ref().map(|_| {
+            format!(
+                "The receiver verifies what it gets with this secret, which is kept in {folder}/{name} and not shown again:"
+            )
+        }));
+        output.paragraph(&said.join(" "), 0)?;
         match secret {
             Some(secret) => output.line(format_args!("\n    {}\n", secret.expose())),
             None => output.line(""),

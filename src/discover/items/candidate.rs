@@ -1,9 +1,9 @@
 //! Every place in an answer where its items could be, the best first.
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
+use super::maps::{Lists, map};
 use crate::discover::path::{Path, Step, plain};
 use crate::discover::shape;
 
@@ -14,7 +14,7 @@ const MOST_LEVELS: usize = 6;
 const MOST_CANDIDATES: usize = 100;
 
 /// How many items of a list are looked at to tell what it is.
-const LOOKED_AT: usize = 50;
+pub(super) const LOOKED_AT: usize = 50;
 
 /// An object with more members than this is searched for no lists within its members: it is a map, or nothing known.
 const MOST_MEMBERS: usize = 200;
@@ -136,6 +136,12 @@ pub(super) enum Kind {
     /// An object used as a map: whether each item has its key in itself.
     Map {
         own: bool,
+        /// Whether no name looks like that of a field.
+        keyish: bool,
+    },
+    /// An object with a list of objects by each of its names, which are dates or keys.
+    Lists {
+        are_dates: bool,
     },
     /// The value itself is the only item.
     Document,
@@ -186,16 +192,19 @@ impl Candidate {
         let each = self.path.then(Step::Each);
         match &self.kind {
             Kind::Edges => each.then(Step::Member("node".to_owned())).to_string(),
-            Kind::Map { own: false } if self.path.0.is_empty() => "to_entries[]".to_owned(),
-            Kind::Map { own: false } => format!("{} | to_entries[]", self.path),
+            Kind::Map { own: false, .. } if self.path.0.is_empty() => "to_entries[]".to_owned(),
+            Kind::Map { own: false, .. } => format!("{} | to_entries[]", self.path),
             Kind::Columns(columns) => columns.expression(&self.path),
             // Where the value of each name stands in a row is found out once, which is many times faster than for each row.
             Kind::Table { names, rows, .. } => format!(
                 "({names} | with_entries({{key: .value, value: .key}})) as $at | {rows} as $row | $at | map_values($row[.])"
             ),
+            Kind::Lists { .. } => each.then(Step::Each).to_string(),
             Kind::Document => self.path.to_string(),
             Kind::Null => format!("{each}?"),
-            Kind::Objects | Kind::Arrays | Kind::Scalars | Kind::Map { own: true } | Kind::Empty => each.to_string(),
+            Kind::Objects | Kind::Arrays | Kind::Scalars | Kind::Map { own: true, .. } | Kind::Empty => {
+                each.to_string()
+            }
         }
     }
 }
@@ -258,6 +267,12 @@ impl Walk {
     }
 
     fn look_at_object(&mut self, members: &Map<String, Value>) -> usize {
+        if let Some(Lists { rows, are_dates }) = Lists::of(members) {
+            let score = lists_score(&rows) + self.placing();
+            let bytes = 2 + members.iter().map(|(name, member)| name.len() + 4 + length(member)).sum::<usize>();
+            self.note(Kind::Lists { are_dates }, rows.len(), bytes, score);
+            return bytes;
+        }
         let at = self.candidates.len();
         if let Some((kind, score)) = map(members) {
             let placing = self.placing();
@@ -355,6 +370,12 @@ fn list(elements: &[Value]) -> Option<(Kind, i64)> {
     (objects * 10 >= seen.len() * 9).then_some((Kind::Objects, 25 + many))
 }
 
+/// Returns what speaks for the rows of several lists being items.
+fn lists_score(rows: &[&Value]) -> i64 {
+    let seen: Vec<Value> = rows.iter().take(LOOKED_AT).map(|row| (*row).clone()).collect();
+    list(&seen).map_or(0, |(_, score)| score)
+}
+
 /// Tells whether the first of some rows has the names of the columns: texts, all different, with other values below them.
 fn header(rows: &[Value]) -> bool {
     let Some((Value::Array(head), rest)) = rows.split_first() else { return false };
@@ -381,50 +402,6 @@ fn merit(rows: &[Value]) -> i64 {
     let has_id = first.is_some_and(|first| first.keys().any(|name| shape::says_id(name)));
     let has_date = first.is_some_and(|first| first.values().any(|value| shape::date(value).is_some()));
     i64::from(has_id) * 12 + i64::from(has_date) * 6
-}
-
-/// Returns how the items of an object that is used as a map lie, and what speaks for it.
-fn map(members: &Map<String, Value>) -> Option<(Kind, i64)> {
-    if members.len() < 2 {
-        return None;
-    }
-    let seen: IndexMap<&String, &Value> = members.iter().take(LOOKED_AT).collect();
-    let keyish = seen.keys().filter(|name| is_keyish(name)).count() * 5 >= seen.len() * 4;
-    let many = 3 * i64::from(members.len().ilog2().min(5));
-    if seen.values().all(|value| value.as_object().is_some_and(|object| !object.is_empty())) {
-        let is_own = |(name, value): (&&String, &&Value)| {
-            let named = value.as_object().is_some_and(|object| object.values().any(|own| text_is(own, name)));
-            usize::from(named)
-        };
-        let own = seen.iter().map(is_own).sum::<usize>() == seen.len();
-        let alikeness = shape::alikeness(seen.values().copied());
-        let is_named = own || keyish || members.len() >= 5;
-        let is_map = alikeness >= 0.5 && is_named || alikeness >= 0.9 || own && keyish;
-        let merit = i64::from(own) * 16 + i64::from(keyish) * 10 - i64::from(!is_named) * 6;
-        return is_map.then(|| (Kind::Map { own }, 22 + many + merit + (10.0 * alikeness) as i64));
-    }
-    let first = shape::kind(seen.values().next()?);
-    let alike = seen.values().all(|value| shape::kind(value) == first && !value.is_null());
-    (keyish && alike && members.len() >= 3).then_some((Kind::Map { own: false }, 6 + many))
-}
-
-fn text_is(value: &Value, name: &str) -> bool {
-    match value {
-        Value::String(text) => text == name,
-        Value::Number(number) => number.as_str() == name,
-        _ => false,
-    }
-}
-
-/// Tells whether a member's name is rather a key of a map than the name of a field: `BTC`, `1.0.2`, `3f2a`, `a/b`.
-fn is_keyish(name: &str) -> bool {
-    let has_lower = name.chars().any(char::is_lowercase);
-    let odd = name.chars().any(|c| matches!(c, '.' | '/' | ':' | '-' | ' '));
-    let digits = name.chars().filter(char::is_ascii_digit).count();
-    (!has_lower && name.len() >= 2)
-        || odd && !name.starts_with('@')
-        || digits >= 2
-        || name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// What the names of a table's columns are called, as [`plain`] has it. ClickHouse has them in `meta`.

@@ -101,7 +101,10 @@ fn a_second_list_that_is_nearly_as_good_is_named() {
 #[test]
 fn objects_that_are_maps_give_their_members() {
     let coin = |price: f64| json!({"usd": price, "usd_24h_change": 1.5});
-    check(&json!({"BTC": coin(1.5), "ETH": coin(2.5), "XMR": coin(0.5)}), "to_entries[] doubtful");
+    check(&json!({"BTC": coin(1.5), "ETH": coin(2.5), "XMR": coin(0.5)}), "to_entries[] likely");
+    check(&json!({"BTC": coin(1.5), "ETH": coin(2.5)}), "to_entries[] doubtful");
+    check(&json!({"bitcoin": coin(1.5), "ether": coin(2.5), "monero": coin(0.5)}), "to_entries[] doubtful");
+    check(&json!({"users": {"17": coin(1.5), "19": coin(2.5), "23": coin(0.5)}}), ".users | to_entries[] likely");
     let version = |version: &str| json!({"name": "x", "version": version, "dist": {"shasum": "a"}});
     check(
         &json!({"name": "x", "versions": {"1.0.0": version("1.0.0"), "1.1.0": version("1.1.0"), "2.0.0": version("2.0.0")}}),
@@ -111,6 +114,18 @@ fn objects_that_are_maps_give_their_members() {
         &json!({"base": "EUR", "date": "2026-11-20", "rates": {"USD": 1.1, "GBP": 0.9, "CHF": 0.95, "JPY": 162.1, "SEK": 11.0, "NOK": 11.5, "DKK": 7.4, "PLN": 4.3}}),
         ".rates | to_entries[] doubtful",
     );
+}
+
+#[test]
+fn lists_by_dates_or_keys_are_one_list_whose_expression_has_no_date_in_it() {
+    let rows = |first: u32| -> Value { (first..first + 3).map(|id| json!({"id": id, "name": "a"})).collect() };
+    let days = json!({"2026-11-20": rows(1), "2026-11-21": rows(4)});
+    check(&days, ".[][] likely");
+    check(&json!({"element_count": 6, "near": days}), ".near[][] likely");
+    check(&json!({"element_count": 3, "near": {"2026-11-20": rows(1)}}), ".near[][] likely");
+    check(&json!({"groups": {"A1": rows(1), "B2": rows(4)}}), ".groups[][] doubtful");
+    check(&json!({"groups": {"open": rows(1)}}), ".groups.open[] certain");
+    assert_eq!(draft(&days, None).items, 6);
 }
 
 #[test]
