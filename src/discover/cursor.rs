@@ -6,17 +6,23 @@ mod params;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use serde_json::Value;
 use url::Url;
 
 use self::params::{Parameter, Said, Wants};
 use super::path::{Column, Path, columns};
 use super::{About, Finding, Listing, Page, Setting, Sureness, shape};
+use crate::http::server_time;
 use crate::model::format::ResponseFormat;
 use crate::model::time::Timestamp;
 
 /// The most levels on the way to a date.
 const MOST_LEVELS: usize = 2;
+
+/// How far a date may be ahead of the source's clock and still tell of what happened: any zone that it does not name.
+const MOST_AHEAD: Duration = Duration::from_secs(15 * 60 * 60);
 
 /// In how many items an order has to be seen before it is relied on.
 const ENOUGH_FOR_ORDER: usize = 5;
@@ -59,7 +65,8 @@ pub(super) fn find(page: &Page<'_>, listing: &Listing, key: &[String], ignored: 
         return None;
     }
     let known = params::of(page);
-    token(page, &known).or_else(|| id(listing, key, &known)).or_else(|| date(listing, ignored, &known))
+    let now = server_time(&page.answer.headers, Timestamp::EPOCH);
+    token(page, &known).or_else(|| id(listing, key, &known)).or_else(|| date(listing, ignored, &known, now))
 }
 
 /// Returns the token of an answer that the next poll asks with.
@@ -132,10 +139,13 @@ fn digits(value: &Value) -> Option<u128> {
     }
 }
 
-/// Returns the date of items that the API can be asked from.
-fn date(listing: &Listing, ignored: &[String], known: &[Parameter]) -> Option<Finding> {
+/// Returns the date of items that the API can be asked from. Dates that are still to come, as those of forecasts are, tell of
+/// no change: whoever asks from the largest of them finds nothing.
+fn date(listing: &Listing, ignored: &[String], known: &[Parameter], now: Option<Timestamp>) -> Option<Finding> {
     let rows: Vec<&Value> = listing.rows.iter().collect();
-    let fields: Vec<_> = columns(&rows).into_iter().filter_map(|column| date_field(column, ignored)).collect();
+    let is_to_come = |time: &Timestamp| now.is_some_and(|now| time.since(now) > MOST_AHEAD);
+    let fields = columns(&rows).into_iter().filter_map(|column| date_field(column, ignored));
+    let fields: Vec<_> = fields.filter(|field| !field.times.iter().any(is_to_come)).collect();
     let parameter = known.iter().find(|parameter| parameter.wants != Wants::Id);
     let wanted = |field: &&DateField<'_>| match parameter.map(|parameter| parameter.wants) {
         Some(Wants::Creation) => field.tells == Tells::Creation,

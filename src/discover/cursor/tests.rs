@@ -118,3 +118,20 @@ fn what_is_listed_oldest_first_is_said_to_ascend() {
     assert_eq!(found("https://x.example/events", &items(4)).expect("a finding").found, "`.updated_at`, newest first");
     check("https://x.example/events?since=", &json!([{"id": 1, "due_date": "2026-11-20"}]), "nothing");
 }
+
+#[test]
+fn what_is_still_to_come_is_not_asked_from() {
+    let hours: Vec<Value> = (0..72).map(|hour| json!(1_795_176_000 + hour * 3600)).collect();
+    let body = json!({"hourly": {"time": hours, "rain": vec![0; 72]}});
+    let url = "https://x.example/forecast?start_date=1795176000";
+    let mut answer = Answer { url: url.parse().expect("an address"), ..answer(&body) };
+    for (date, expected) in [
+        // The first of the hours, and the day after the last one.
+        ("Fri, 20 Nov 2026 12:00:00 GMT", None),
+        ("Tue, 24 Nov 2026 12:00:00 GMT", Some(json!(".time"))),
+    ] {
+        answer.headers.insert("date", date.parse().expect("a header"));
+        let draft = discover(&answer, None).expect("a draft");
+        assert_eq!(draft.setting("cursor.value").cloned(), expected, "{date}");
+    }
+}
