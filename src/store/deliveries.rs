@@ -24,9 +24,9 @@ pub trait DeliveryStore: Send + Sync + 'static {
     /// is held, what failed or was replayed goes before first tries, also while it is not due yet, and of either that
     /// of the older event first. With [`Order::All`], the same holds as if all were of one item.
     ///
-    /// When a lane begins to join that was claimed from before without that, what it had under way by then may have been sent, and must not
-    /// come again as a part of something else, which has another id: the oldest [`MOST_UNDER_WAY`] that wait for their first attempt, and all
-    /// that is older, stay alone.
+    /// When a lane begins to join that was claimed from before without that, what it had under way by then may have been
+    /// sent, and must not come again as a part of something else, which has another id: the oldest [`MOST_UNDER_WAY`]
+    /// that wait for their first attempt, and all that is older, stay alone.
     ///
     /// In a lane with an order, a lease that ended is given back by the next claim. A lane whose order changes is
     /// arranged anew by its next claims, if much waits by several, which meanwhile may take nothing and say that there
@@ -46,7 +46,8 @@ pub trait DeliveryStore: Send + Sync + 'static {
     ///
     /// In counts and among dead letters, such a batch is one delivery, the first. Nothing is done if any of the leases
     /// is no longer held. What was attempted or joined before cannot be joined, nor what was claimed as closed, nor
-    /// deliveries of a lane that has an order. After an error the leases are to be given back: what they stand for may no longer be as it was claimed.
+    /// deliveries of a lane that has an order. After an error the leases are to be given back: what they stand for may
+    /// no longer be as it was claimed.
     async fn join_deliveries(&self, first: &DeliveryLease, others: Vec<DeliveryLease>) -> Result<(), StoreError>;
 
     /// Records what came of claimed deliveries and gives their leases back. When this returns, it is on disk. Each
