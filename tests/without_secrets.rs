@@ -75,8 +75,11 @@ async fn a_connector_is_tried_and_explained_without_the_secrets_of_others() {
 async fn a_configuration_is_checked_without_secrets_if_that_is_wanted() {
     let source = Source::start(|_| Reply::json("[]")).await;
     let home = home(&source);
-    let lacking =
-        ["nothing is wrong but what is not to be had here; --without-secrets", "secrets/url", "secrets/ca.pem"];
+    let lacking = [
+        "nothing is wrong but what is not to be had here; `pollhook check --without-secrets`",
+        "secrets/url",
+        "secrets/ca.pem",
+    ];
     check(&home, &["check"], 2, &lacking);
     check(&home, &["check", "--without-secrets"], 0, &["has 2 connectors and 2 subscriptions"]);
     check(&home, &["run"], 2, &["secrets/erp"]);

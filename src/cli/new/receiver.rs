@@ -39,7 +39,7 @@ const SECRET_PATHS: &[(&str, &str, Option<Tool>)] = &[
 ];
 
 /// What begins each body: what an item is called, in plain text.
-const TITLE: &str = "def title: [.data | objects | .title, .name | strings][0] // .key;\n";
+const TITLE: &str = "def title: [.data | objects | .title, .name, .subject, .summary, .text | strings][0] // .key;\n";
 
 impl Receiver {
     /// Returns what is known of the receiver at an address.
