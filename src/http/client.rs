@@ -377,7 +377,10 @@ async fn hand_over(
         if handover.is_taken() {
             break;
         } else if is_waiting && was_waiting {
-            return None;
+            if handover.give_up() {
+                return None;
+            }
+            break;
         }
         was_waiting = is_waiting;
     }
