@@ -235,8 +235,13 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/python").join(name)
 }
 
-/// Returns a port that nobody listens at.
+/// Below the ports that systems give to whoever wants just any (32768 and more by default on Linux).
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// Returns a port that nobody listens at, and that nobody is given by the system before, or while, a server is away that
+/// has it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket").port()
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(PORTS)).take(100);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(is_free).expect("one of a hundred ports is free")
 }
