@@ -23,7 +23,10 @@ pub fn check(arguments: &CheckArguments, global: &Global, output: &mut Output) -
     } else {
         let (configuration, lacking) = global.load_without_secrets()?;
         if let Some(lacking) = lacking {
-            output.say("note: nothing is wrong but what is not to be had here; `pollhook check --without-secrets` does without it\n");
+            output.say(
+                "note: nothing is wrong but what is not to be had here; `pollhook check --without-secrets` does without \
+                 it\n",
+            );
             return Err(lacking);
         }
         configuration

@@ -374,12 +374,10 @@ async fn hand_over(
             return Some(sent);
         }
         let is_waiting = !exchange.is_connecting();
+        if is_waiting && was_waiting && handover.give_up() {
+            return None;
+        }
         if handover.is_taken() {
-            break;
-        } else if is_waiting && was_waiting {
-            if handover.give_up() {
-                return None;
-            }
             break;
         }
         was_waiting = is_waiting;

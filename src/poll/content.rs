@@ -1,10 +1,12 @@
 //! What of an item counts as its content, and in which parts of it two versions differ.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::connector::Connector;
-use crate::model::expression::ExpressionError;
+use crate::model::connector::{Connector, ItemRules};
+use crate::model::expression::{Expression, ExpressionError};
 
 /// A part in which two versions of an item differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +24,8 @@ pub struct Difference {
 /// Returns in which parts two versions of an item differ, as far as these count: none if their fingerprints are the same.
 pub fn differences(connector: &Connector, then: &Value, now: &Value) -> Result<Vec<Difference>, ExpressionError> {
     let mut found = Vec::new();
-    let (then, now) = (without_ignored(connector, then)?, without_ignored(connector, now)?);
+    let counting = |value| without_ignored(&connector.item, value).map_err(|(_, error)| error);
+    let (then, now) = (counting(then)?, counting(now)?);
     let Some(watched) = &connector.item.watch else {
         compare(String::new(), Some(&then), Some(&now), &mut found);
         return Ok(found);
@@ -47,10 +50,14 @@ pub fn plain_differences(then: &Value, now: &Value) -> Vec<Difference> {
     found
 }
 
-fn without_ignored(connector: &Connector, value: &Value) -> Result<Value, ExpressionError> {
-    let mut counting = value.clone();
-    for ignored in &connector.item.ignore {
-        ignored.delete_from(&mut counting)?;
+/// Returns an item without what does not count of it. With an error comes the expression that failed.
+pub(super) fn without_ignored<'v, 'r>(
+    rules: &'r ItemRules,
+    value: &'v Value,
+) -> Result<Cow<'v, Value>, (&'r Expression, ExpressionError)> {
+    let mut counting = Cow::Borrowed(value);
+    for ignored in &rules.ignore {
+        ignored.delete_from(counting.to_mut()).map_err(|error| (ignored, error))?;
     }
     Ok(counting)
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use url::Url;
 
+use super::content::without_ignored;
 use super::cursor::{self, ValueError, Watermark};
 use super::decode::{Decoded, RawPage, decode, elements};
 use super::error::{ItemProblem, PageError, Place};
@@ -287,10 +288,7 @@ pub(super) fn fingerprint_of(connector: &Connector, value: &Value) -> Result<Fin
 
 fn fingerprint(connector: &Connector, value: &Value, canonical: &mut Canonical) -> Result<Fingerprint, ItemProblem> {
     let rules = &connector.item;
-    let mut counting = Cow::Borrowed(value);
-    for ignored in &rules.ignore {
-        ignored.delete_from(counting.to_mut()).map_err(|error| failed("item.ignore", ignored, error))?;
-    }
+    let counting = without_ignored(rules, value).map_err(|(ignored, error)| failed("item.ignore", ignored, error))?;
     match &rules.watch {
         None => canonical.push(&counting),
         Some(watched) => {

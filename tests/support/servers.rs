@@ -3,10 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -18,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An API server. Dropping it kills it.
 pub struct Server {
-    _process: Process,
+    process: Process,
     origin: String,
 }
 
@@ -101,7 +103,7 @@ impl Server {
             web::answers(&url).await.then_some(())
         })
         .await;
-        Self { _process: process, origin }
+        Self { process, origin }
     }
 }
 
@@ -109,6 +111,15 @@ impl Server {
 pub struct MediaWiki {
     server: Server,
     settings: PathBuf,
+}
+
+impl Drop for MediaWiki {
+    /// Kills the server's workers with it.
+    fn drop(&mut self) {
+        let group = i32::try_from(self.server.process.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        // It fails only if they have ended already.
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
 }
 
 impl MediaWiki {
@@ -126,7 +137,8 @@ impl MediaWiki {
         more.write_all(b"\n$wgRateLimits = [];\n").expect("it can be written");
         let mut command = Command::new("php");
         command.args(["-S", &format!("127.0.0.1:{port}"), "-t"]).arg(tool(MEDIAWIKI));
-        command.env("MW_CONFIG_FILE", &settings).env("PHP_CLI_SERVER_WORKERS", "2");
+        // Its workers are processes of their own, which do not end with it.
+        command.env("MW_CONFIG_FILE", &settings).env("PHP_CLI_SERVER_WORKERS", "2").process_group(0);
         let path = "/api.php?action=query&meta=siteinfo&format=json";
         let server = Server::start("MediaWiki", &mut command, port, path).await;
         Self { server, settings }

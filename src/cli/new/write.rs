@@ -140,7 +140,8 @@ fn key(part: &str) -> String {
     if is_bare { part.to_owned() } else { string(part) }
 }
 
-/// Returns a text in quotes: with line breaks in three single ones, if it ends with one; otherwise in single ones where double ones would need escapes and single ones do not.
+/// Returns a text in quotes: one that ends with a line break in three single ones, so that its lines are lines; another in
+/// single ones where double ones would need escapes and single ones do not.
 fn string(text: &str) -> String {
     let is_odd = |c: char| c.is_control() && c != '\n';
     if text.ends_with('\n') && text.trim() != "" && !text.contains("'''") && !text.contains(is_odd) {
